@@ -1,7 +1,7 @@
 """The one shape of an error and the one table of codes, raised by every room and rendered in one place.
 
-The table is part of the public contract: a client picks its exception by status alone and its retry behaviour by the
-headers, so overload, a limit, a refusal by policy and bad input are never confused.
+The table is part of the public contract: a client picks its exception by status alone and its retry behaviour
+by the headers, so overload, a limit, a refusal by policy and bad input are never confused.
 """
 
 from dataclasses import dataclass, field
@@ -47,8 +47,8 @@ TABLE: dict[str, tuple[int, str, bool]] = {
 class ApiError(Exception):
     """A refusal or failure that its receiver can act on.
 
-    `message` says what happened, what was not charged where that matters, and what to do next. `retry_after_s` is
-    only set where coming back then will work.
+    `message` says what happened, what was not charged where that matters, and what to do next.
+    `retry_after_s` is only set where coming back then will work.
     """
 
     code: str
