@@ -1,0 +1,15 @@
+"""The rules and thresholds an installation starts with."""
+
+from django.db import migrations
+
+from safety import shipped
+
+
+def plant(apps, schema_editor):
+    shipped.plant(apps.get_model("safety", "Rule"), apps.get_model("safety", "Threshold"))
+
+
+class Migration(migrations.Migration):
+    dependencies = [("safety", "0001_initial")]
+
+    operations = [migrations.RunPython(plant, migrations.RunPython.noop)]

@@ -1,0 +1,96 @@
+"""The live rules, compiled. Each screening asks which version is in force and compiles only a new one."""
+
+import logging
+import threading
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from accounts.errors import ApiError
+from accounts.operations import Severity, report
+from safety.models import PolicyVersion, Rule
+from safety.prefilter.patterns import BadPattern, compile_pattern
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledRule:
+    id: int
+    version: int
+    category: str
+    expression: object  # a compiled RE2 pattern
+
+    def hits(self, text: str) -> bool:
+        return self.expression.search(text) is not None
+
+
+@dataclass(frozen=True)
+class RuleSet:
+    """The live rules for one kind of prompt, child safety first.
+
+    `combined` is all of them as one alternation: a text that passes it, which is nearly every text, has
+    been read once. It is None where the alternation can't be compiled; then the rules are asked one by one.
+    """
+
+    rules: tuple[CompiledRule, ...]
+    combined: object | None = field(default=None)
+
+    def first_hit(self, texts: tuple[str, ...]) -> CompiledRule | None:
+        if self.combined is not None and all(self.combined.search(text) is None for text in texts):
+            return None
+        return next((rule for rule in self.rules if any(rule.hits(text) for text in texts)), None)
+
+
+_lock = threading.Lock()
+_known: dict[str, RuleSet] = {}
+_known_version: tuple[int, datetime] | None = None
+
+
+def live_rules(kind: str) -> RuleSet:
+    """The rules in force now for `clip` or `code`: one query when they are unchanged, two when they are not.
+
+    Raises ApiError server_is_overloaded where a stored rule can't be compiled: a filter that can't be read
+    is no filter, and nothing is admitted past it.
+    """
+    global _known, _known_version
+    version = PolicyVersion.objects.filter(name="text").values_list("version", "changed_at").first()
+    with _lock:
+        if version is not None and version == _known_version:
+            return _known[kind]
+    loaded = _load()
+    with _lock:
+        _known, _known_version = loaded, version
+    return loaded[kind]
+
+
+def _load() -> dict[str, RuleSet]:
+    """Read the rules after their version: a change in between is then seen as new at the next request."""
+    rows = list(Rule.objects.filter(live=True).order_by("id"))
+    rows.sort(key=lambda row: row.category != "child_safety")
+    return {kind: _rule_set([row for row in rows if kind in row.kinds]) for kind in ("clip", "code")}
+
+
+def _rule_set(rows: list[Rule]) -> RuleSet:
+    rules = tuple(CompiledRule(row.pk, row.version, row.category, _compiled(row)) for row in rows)
+    if not rows:
+        return RuleSet(rules)
+    try:
+        combined = compile_pattern("|".join(f"(?:{row.pattern})" for row in rows), longest=None)
+    except BadPattern:
+        # Legal on their own, not together (two groups of one name, or simply too much): slower, never weaker.
+        log.info("the rules can't be combined, they are asked one by one", extra={"rules": len(rows)})
+        combined = None
+    return RuleSet(rules, combined)
+
+
+def _compiled(row: Rule):
+    try:
+        return compile_pattern(row.pattern)
+    except BadPattern as error:
+        log.error("a stored rule can't be compiled", extra={"rule": row.pk, "reason": str(error)})
+        report("safety.rule_unreadable", Severity.CRITICAL, f"rule:{row.pk}", {"reason": str(error)})
+        raise ApiError(
+            "server_is_overloaded",
+            "Prompts can't be checked at the moment. Nothing was queued or charged; try again in 30 seconds.",
+            retry_after_s=30,
+        ) from error
