@@ -1,0 +1,1 @@
+"""Pure policy: functions of plain values that the live service and the simulator both call. Standard library only."""

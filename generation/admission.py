@@ -1,0 +1,194 @@
+"""From a request to a queued job: checked and screened; then decided, held and written in ONE transaction."""
+
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from accounts.errors import ApiError
+from accounts.identity import Caller
+from accounts.models import TierTerms
+from accounts.tiers import terms_for
+from billing import access
+from generation import registry, specs, tickets
+from generation.models import Job, Kind, Lane, RegisteredModel
+from generation.policy import cost
+from generation.specs import ClipSpec, CodeSpec
+from safety.prefilter.cascade import screen_prompt
+
+OPERATIONS = {Kind.CLIP: "video", Kind.CODE: "completion"}
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """A well-formed request with what it weighs: compute units in micro-units, accelerator time in milliseconds."""
+
+    kind: str
+    model: RegisteredModel
+    terms: TierTerms
+    spec: ClipSpec | CodeSpec
+    units_micro: int
+    gpu_ms: int
+
+
+def submit_clip(
+    caller: Caller, fields: Mapping[str, Any], *, idempotency_key: str | None = None, source: str = "api"
+) -> Job:
+    """Queue a clip. `fields` are the request's own values; raises `ApiError`, and then nothing is queued or held."""
+    return _submit(caller, Kind.CLIP, weigh_clip, fields, idempotency_key, source)
+
+
+def submit_code(
+    caller: Caller, fields: Mapping[str, Any], *, idempotency_key: str | None = None, source: str = "api"
+) -> Job:
+    """Queue a completion; as `submit_clip`."""
+    return _submit(caller, Kind.CODE, weigh_code, fields, idempotency_key, source)
+
+
+def quote_clip(caller: Caller, fields: Mapping[str, Any]) -> dict:
+    """What a clip would cost and from where; nothing is held, nothing is written."""
+    return _quote(caller, weigh_clip(caller, fields, timezone.now()))
+
+
+def quote_code(caller: Caller, fields: Mapping[str, Any]) -> dict:
+    """What a completion would cost at most; nothing is held, nothing is written."""
+    return _quote(caller, weigh_code(caller, fields, timezone.now()))
+
+
+def weigh_clip(caller: Caller, fields: Mapping[str, Any], now: datetime) -> Weighed:
+    model = registry.find(fields.get("model") or None, Kind.CLIP)
+    terms = terms_for(caller.organization.pk, now)
+    spec = specs.clip_spec(fields, terms, model)
+    weight = cost.ClipWeight(spec.width, spec.height, spec.fps, spec.seconds, spec.steps)
+    gpu_ms = cost.clip_gpu_ms(model.gpu_ms_fixed, model.gpu_ms_per_step, spec.steps)
+    return Weighed(Kind.CLIP, model, terms, spec, cost.clip_units_micro(weight), gpu_ms)
+
+
+def weigh_code(caller: Caller, fields: Mapping[str, Any], now: datetime) -> Weighed:
+    model = registry.find(fields.get("model") or None, Kind.CODE)
+    terms = terms_for(caller.organization.pk, now)
+    spec = specs.code_spec(fields, terms, model)
+    units = cost.token_units_micro(spec.prompt_tokens + spec.max_tokens)
+    gpu_ms = cost.code_gpu_ms(model.gpu_ms_fixed, model.gpu_ms_per_step, spec.max_tokens)
+    return Weighed(Kind.CODE, model, terms, spec, units, gpu_ms)
+
+
+def _submit(
+    caller: Caller,
+    kind: str,
+    weigh: Callable[[Caller, Mapping[str, Any], datetime], Weighed],
+    fields: Mapping[str, Any],
+    idempotency_key: str | None,
+    source: str,
+) -> Job:
+    request_hash = specs.digest({name: value for name, value in fields.items() if value not in (None, "")})
+    known = _known(caller, kind, idempotency_key, request_hash)
+    if known:
+        return known
+    now = timezone.now()
+    weighed = weigh(caller, fields, now)
+    screening = _screened(weighed)
+    try:
+        with transaction.atomic():
+            job, decision = _decide_and_write(
+                caller, weighed, screening, idempotency_key, request_hash, source, now
+            )
+    except IntegrityError:
+        # The same key came twice at once: the other request won, this one takes its answer and holds nothing.
+        known = _known(caller, kind, idempotency_key, request_hash)
+        if known is None:
+            raise
+        return known
+    if job is None:
+        raise ApiError(
+            decision.code,
+            decision.message,
+            decision_id=str(decision.pk),
+            retry_after_s=decision.retry_after_s,
+        )
+    return job
+
+
+def _known(caller: Caller, kind: str, key: str | None, request_hash: str) -> Job | None:
+    """The job that this idempotency key made before; with another body the key is refused."""
+    if not key:
+        return None
+    found = Job.objects.filter(organization=caller.organization, kind=kind, idempotency_key=key)
+    job = found.select_related("model", "lane").first()
+    if job and job.request_hash != request_hash:
+        message = "This Idempotency-Key was used with another body. Use a new key for a new request."
+        raise ApiError("idempotency_key_reused", message)
+    return job
+
+
+def _screened(weighed: Weighed) -> dict:
+    """The text cascade, before anything is held; a refusal names the category but not the rule."""
+    screening = screen_prompt(weighed.spec.prompt, weighed.kind)
+    if not screening.allowed:
+        message = f"This prompt was refused by policy ({screening.category}). Nothing was charged."
+        raise ApiError("moderation_blocked", message, param="prompt")
+    return {"elapsed_ms": screening.elapsed_ms, "rule_version": screening.rule_version}
+
+
+def _decide_and_write(
+    caller: Caller,
+    weighed: Weighed,
+    screening: dict,
+    idempotency_key: str | None,
+    request_hash: str,
+    source: str,
+    now: datetime,
+):
+    """Inside one transaction: the decision (which locks the wallet), its hold, and the job that needs it."""
+    job_id = uuid.uuid4()
+    request = access.AccessRequest(
+        organization_id=caller.organization.pk,
+        user_id=caller.user.pk if caller.user else None,
+        api_key_id=caller.api_key.pk if caller.api_key else None,
+        operation=weighed.kind,
+        subject=str(job_id),
+        units_micro=weighed.units_micro,
+        model=str(weighed.model),
+    )
+    decision = access.decide_and_hold(request, weighed.terms, now)
+    if not decision.allowed:
+        return None, decision
+    lane = Lane.objects.get(pool_id=weighed.model.pool_id, tier_id=weighed.terms.tier_id)
+    spec = weighed.spec
+    job = Job.objects.create(
+        id=job_id,
+        organization=caller.organization,
+        created_by=caller.user,
+        api_key=caller.api_key,
+        source=source,
+        kind=weighed.kind,
+        model=weighed.model,
+        lane=lane,
+        prompt=spec.prompt,
+        spec=specs.stored(spec),
+        spec_hash=specs.spec_hash(spec, weighed.model),
+        seed=spec.seed,
+        steps=getattr(spec, "steps", 0),
+        tokens_in=getattr(spec, "prompt_tokens", 0),
+        units_micro=weighed.units_micro,
+        estimate_gpu_ms=weighed.gpu_ms,
+        quote_micro=decision.quote_micro,
+        hold=decision.hold,
+        decision=decision,
+        screening=screening,
+        idempotency_key=idempotency_key or None,
+        request_hash=request_hash,
+        queued_at=now,
+    )
+    tickets.send_after_commit(lane.pool_id)
+    return job, decision
+
+
+def _quote(caller: Caller, weighed: Weighed) -> dict:
+    quote = access.quote(caller.organization.pk, weighed.units_micro, timezone.now())
+    spec = specs.stored(weighed.spec)
+    return {"model": weighed.model.name, "spec": spec, "gpu_ms": weighed.gpu_ms, "quote": quote}

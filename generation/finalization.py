@@ -1,0 +1,281 @@
+"""How a job ends or changes hands: one transaction each, under the fence of the attempt that asks for it.
+
+Lock order, here and everywhere: attempt → wallet (inside the settlement) → job → lane_organization (by the trigger).
+Admission takes wallet → job → lane_organization; a claim takes pool → job (SKIP LOCKED) → lane_organization and never
+waits for a wallet. So no two of them can wait for each other.
+"""
+
+import logging
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from django.db import transaction
+from django.db.models.functions import Now
+
+from accounts import operations, outbox
+from billing import settlement
+from generation import tickets
+from generation.leases import Lease
+from generation.models import Asset, Attempt, Job, Kind, State
+from generation.policy import cost
+
+logger = logging.getLogger(__name__)
+
+MOST_FAILED_ATTEMPTS = 3
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What an attempt did: for the record, the schedule's correction, and the charge."""
+
+    gpu_ms: int = 0
+    steps: int = 0
+    checkpoints: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    stages: dict[str, float] | None = None
+    device: str = ""
+
+
+@dataclass(frozen=True)
+class SignedFile:
+    """A file in storage, as it was signed."""
+
+    path: str
+    media_type: str
+    bytes: int
+    digest: str
+    role: str = "video"
+
+
+def begin_finishing(lease: Lease, ran: Ran) -> None:
+    """All steps ran: from here on the latent is whole, and a lost worker costs no step."""
+    with transaction.atomic():
+        _, job = lease.locked()
+        if job.state == State.RUNNING:
+            _move(job, State.FINISHING, "every step ran", steps_run=ran.steps, checkpoints=ran.checkpoints)
+
+
+def deliver_clip(lease: Lease, file: SignedFile, ran: Ran) -> Job:
+    """Scanned, signed, verified: hand it over and charge. The database refuses it where one of them is missing."""
+    with transaction.atomic():
+        attempt, job = lease.locked()
+        Asset.objects.create(job=job, fence=lease.fence, **asdict(file))
+        charge = _settle(job, "delivered", job.units_micro, ran, "delivered")
+        _end(attempt, Attempt.Outcome.DELIVERED, ran)
+        return _finish(job, State.DELIVERED, "scanned, signed and verified", charge, ran)
+
+
+def deliver_code(lease: Lease, ran: Ran, finish_reason: str) -> Job:
+    """The answer is complete; charged for the tokens that were delivered."""
+    with transaction.atomic():
+        attempt, job = lease.locked()
+        units = cost.token_units_micro(ran.tokens_in + ran.tokens_out)
+        charge = _settle(job, "delivered", units, ran, "delivered")
+        _end(attempt, Attempt.Outcome.DELIVERED, ran, detail=finish_reason)
+        _move(job, State.FINISHING, "last token sent")
+        return _finish(job, State.DELIVERED, "complete", charge, ran, finish_reason=finish_reason)
+
+
+def cancel_running(lease: Lease, ran: Ran) -> Job:
+    """Its owner stopped it: charged for the steps that ran or the tokens that were delivered."""
+    with transaction.atomic():
+        attempt, job = lease.locked()
+        charge = _settle(job, "cancelled", units_of(job, ran), ran, "cancelled_by_user")
+        _end(attempt, Attempt.Outcome.CANCELLED, ran)
+        return _finish(
+            job,
+            State.CANCELLED,
+            "cancelled by its owner",
+            charge,
+            ran,
+            error_code="cancelled",
+            error_message="This job was cancelled. What had run until then was charged.",
+        )
+
+
+def cancel_waiting(job: Job, reason: str) -> Job:
+    """Stopped before it ran (again): what earlier attempts ran is not charged, the hold is released."""
+    with transaction.atomic():
+        charge = _settle(job, "cancelled", 0, Ran(), "cancelled_before_start")
+        message = "This job was cancelled before it started. Nothing was charged."
+        return _finish(
+            job, State.CANCELLED, reason, charge, None, error_code="cancelled", error_message=message
+        )
+
+
+def block(lease: Lease, ran: Ran, cause: str, category: str) -> Job:
+    """A gate said no: nothing is delivered and nothing is charged."""
+    with transaction.atomic():
+        attempt, job = lease.locked()
+        charge = _settle(job, "blocked", 0, ran, "blocked_by_safety")
+        _end(attempt, Attempt.Outcome.BLOCKED, ran, detail=cause)
+        operations.report(
+            "postfilter.block", "warning", f"job:{job.pk}", {"category": category, "cause": cause}
+        )
+        return _finish(
+            job,
+            State.BLOCKED,
+            cause,
+            charge,
+            ran,
+            error_code="moderation_blocked",
+            error_message=f"The finished frames were refused ({category}). Nothing was charged.",
+        )
+
+
+def send_to_review(lease: Lease, ran: Ran, cause: str) -> Job:
+    """A person decides; the hold stays, the service-level clock stops."""
+    with transaction.atomic():
+        attempt, job = lease.locked()
+        _end(attempt, Attempt.Outcome.REVIEW, ran, detail=cause)
+        return _move(job, State.REVIEW, cause)
+
+
+def hold_for_signing(lease: Lease, ran: Ran, cause: str) -> Job:
+    """Signing is down: the scanned file waits, unsigned and undelivered, until it works again."""
+    with transaction.atomic():
+        attempt, job = lease.locked()
+        _end(attempt, Attempt.Outcome.HANDED_BACK, ran, detail=cause)
+        operations.report("signing.unavailable", "error", f"job:{job.pk}", {"cause": cause})
+        return _move(job, State.HELD, "signing is not available", stages=ran.stages or {}, device=ran.device)
+
+
+def deliver_held(job: Job, file: SignedFile) -> Job:
+    """Signing works again: deliver what waited, under the fence that it was scanned with."""
+    with transaction.atomic():
+        Asset.objects.create(job=job, fence=job.fence, **asdict(file))
+        charge = _settle(job, "delivered", job.units_micro, Ran(steps=job.steps_run), "delivered")
+        return _finish(job, State.DELIVERED, "signed after waiting", charge, None)
+
+
+def give_up(job: Job, state: str, code: str, why: str) -> Job:
+    """End a job that no attempt holds and that waited too long for a person or a signer: nothing is charged."""
+    outcome = "blocked" if state == State.BLOCKED else "failed"
+    with transaction.atomic():
+        charge = _settle(job, outcome, 0, Ran(), f"timed_out:{job.state}")
+        message = f"This job was ended because {why}. Nothing was charged."
+        return _finish(job, state, why, charge, None, error_code=code, error_message=message)
+
+
+def fail(lease: Lease, ran: Ran, code: str, message: str) -> Job:
+    """The system could not do it and trying again would not help: nothing is charged."""
+    with transaction.atomic():
+        attempt, job = lease.locked()
+        return _failed(attempt, job, ran, code, message)
+
+
+def hand_back(lease: Lease, ran: Ran, cause: str) -> Job:
+    """Drain or preempt: the job keeps its progress and its place at the head of its lane."""
+    with transaction.atomic():
+        attempt, job = lease.locked()
+        _end(attempt, Attempt.Outcome.HANDED_BACK, ran, detail=cause)
+        return _back_to_queue(job, cause)
+
+
+def attempt_failed(lease: Lease, ran: Ran, detail: str) -> Job:
+    """An attempt broke. The job goes back to the head of its lane, or is parked after its third failure."""
+    with transaction.atomic():
+        attempt, job = lease.locked()
+        return failed_or_requeued(attempt, job, ran, detail, Attempt.Outcome.FAILED)
+
+
+def failed_or_requeued(attempt: Attempt, job: Job, ran: Ran, detail: str, outcome: str) -> Job:
+    """Inside the caller's transaction, with the attempt locked: count the failure and decide."""
+    job.attempts_failed += 1
+    if job.attempts_failed >= MOST_FAILED_ATTEMPTS:
+        return _failed(
+            attempt, job, ran, "internal_error", "The job failed three times and was given up.", detail
+        )
+    _end(attempt, outcome, ran, detail=detail)
+    operations.report(
+        "attempt." + outcome, "warning", f"job:{job.pk}", {"detail": detail, "fence": attempt.fence}
+    )
+    Job.objects.filter(pk=job.pk).update(attempts_failed=job.attempts_failed)
+    # A job that was finishing stays so: the next claim adopts it, its checkpoint holds the whole latent.
+    if job.state == State.FINISHING:
+        tickets.send_after_commit(job.lane.pool_id)
+        return job
+    return _back_to_queue(job, detail)
+
+
+def units_of(job: Job, ran: Ran) -> int:
+    """Micro-units of what ran of a job that its owner stopped."""
+    if job.kind == Kind.CLIP:
+        return cost.clip_units_run_micro(job.units_micro, job.steps, ran.steps)
+    return cost.token_units_micro(ran.tokens_in + ran.tokens_out) if ran.tokens_out else 0
+
+
+def _failed(attempt: Attempt, job: Job, ran: Ran, code: str, message: str, detail: str = "") -> Job:
+    charge = _settle(job, "failed", 0, ran, f"system_failed:{code}")
+    _end(attempt, Attempt.Outcome.FAILED, ran, detail=detail or message)
+    operations.report(f"job.failed.{code}", "error", f"job:{job.pk}", {"message": message, "detail": detail})
+    values = {"error_code": code, "error_message": f"{message} Nothing was charged."}
+    return _finish(job, State.FAILED, code, charge, ran, attempts_failed=job.attempts_failed, **values)
+
+
+def _back_to_queue(job: Job, cause: str) -> Job:
+    _move(job, State.QUEUED, cause[:200], ahead_of_lane=True)
+    tickets.send_after_commit(job.lane.pool_id)
+    return job
+
+
+def _settle(job: Job, outcome: str, units_micro: int, ran: Ran, reason_code: str):
+    quantity = {
+        "steps": ran.steps,
+        "tokens_in": ran.tokens_in,
+        "tokens_out": ran.tokens_out,
+        "gpu_ms": ran.gpu_ms,
+    }
+    return settlement.settle(
+        job.hold_id,
+        outcome=outcome,
+        units_micro=units_micro,
+        quantity=quantity,
+        subject=str(job.pk),
+        reason_code=reason_code,
+        at=None,
+    )
+
+
+def _finish(job: Job, state: str, cause: str, charge: Any, ran: Ran | None, **values: Any) -> Job:
+    values |= {"charge_micro": charge.amount_micro, "finished_at": Now()}
+    if ran is not None:
+        values |= {
+            "steps_run": ran.steps,
+            "checkpoints": ran.checkpoints,
+            "tokens_in": ran.tokens_in,
+            "tokens_out": ran.tokens_out,
+            "stages": ran.stages or {},
+            "device": ran.device,
+        }
+    _move(job, state, cause, **values)
+    name = "video" if job.kind == Kind.CLIP else "completion"
+    end = "completed" if state == State.DELIVERED else "failed"
+    payload = {"id": job.public_id, "state": state, "job": str(job.pk)}
+    outbox.emit(f"{name}.{end}", f"{job.pk}:{state}", payload, organization_id=job.organization_id)
+    return job
+
+
+def _end(attempt: Attempt, outcome: str, ran: Ran, detail: str = "") -> None:
+    Attempt.objects.filter(pk=attempt.pk).update(
+        ended_at=Now(),
+        outcome=outcome,
+        detail=detail,
+        gpu_ms=ran.gpu_ms,
+        stages=ran.stages or attempt.stages,
+        device=ran.device or attempt.device,
+    )
+
+
+def _move(job: Job, state: str, cause: str, **values: Any) -> Job:
+    """Change the state where it still is what was read; the trigger checks the transition and writes the event."""
+    changes = {"state": state, "state_cause": cause[:200], **values}
+    if not Job.objects.filter(pk=job.pk, state=job.state, fence=job.fence).update(**changes):
+        raise ChangedMeanwhile(f"job {job.pk} is no longer {job.state} under fence {job.fence}")
+    job.refresh_from_db()
+    return job
+
+
+class ChangedMeanwhile(Exception):
+    """Another transaction moved the job first; the caller's was rolled back and nothing was charged twice."""

@@ -1,0 +1,58 @@
+"""The pools, lanes and models that every installation starts with; baselines, which overrides change live."""
+
+from django.db import migrations
+
+TIERS = {
+    # tier: (weight, floor, burst cap of clips, preemptible), as in the tier table of the specification
+    "free": (1, 0.0, 3, True),
+    "plus": (2, 0.1, 8, False),
+    "pro": (4, 0.1, 24, False),
+    "enterprise": (8, 0.1, 100, False),
+}
+
+
+def ship(apps, schema_editor):
+    Pool = apps.get_model("generation", "Pool")
+    Lane = apps.get_model("generation", "Lane")
+    RegisteredModel = apps.get_model("generation", "RegisteredModel")
+    Pool.objects.bulk_create([
+        Pool(slug="clips", kind="clip", machine="high-bandwidth memory and fast interconnect"),
+        Pool(slug="code", kind="code", machine="batches well"),
+    ])
+    Lane.objects.bulk_create(
+        Lane(slug=f"{pool}-{tier}", pool_id=pool, tier_id=tier, weight=weight, floor=floor, max_running=cap,
+             preemptible=preemptible)
+        for pool in ("clips", "code")
+        for tier, (weight, floor, cap, preemptible) in TIERS.items()
+    )
+    RegisteredModel.objects.create(
+        name="pocket-video",
+        revision="1",
+        kind="clip",
+        status="active",
+        pool_id="clips",
+        folder="generation/weights/pocket-video",
+        description="A tiny text-to-video diffusion transformer for a world of coloured shapes that move.",
+        precision="fp32",
+        facts={"sizes": ["64x64"], "seconds": [2], "fps": 8, "guidance": 4.0},
+        gpu_ms_fixed=600,
+        gpu_ms_per_step=80,
+    )
+    RegisteredModel.objects.create(
+        name="pocket-code",
+        revision="1",
+        kind="code",
+        status="active",
+        pool_id="code",
+        folder="generation/weights/pocket-code",
+        description="A tiny language model of the Python standard library's source. It writes what looks like Python.",
+        precision="fp32",
+        facts={"context": 512},
+        gpu_ms_fixed=50,
+        gpu_ms_per_step=8,
+    )
+
+
+class Migration(migrations.Migration):
+    dependencies = [("generation", "0002_guards"), ("accounts", "0002_tiers")]
+    operations = [migrations.RunPython(ship, migrations.RunPython.noop)]

@@ -1,0 +1,236 @@
+"""What was asked for, checked: each field is accepted, refused by name, or filled with what the model does best."""
+
+import hashlib
+import json
+import re
+import secrets
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from accounts.errors import ApiError
+from accounts.models import TierTerms
+from generation import registry
+from generation.engines import tokens
+from generation.models import RegisteredModel
+
+MOST_CLIP_PROMPT_CHARACTERS = 2_000
+MOST_CODE_PROMPT_CHARACTERS = 64_000
+MOST_SEED = 2**31 - 1
+MOST_STOPS = 4
+DEFAULT_MAX_TOKENS = 128
+# Fields of the completions contract that no engine here can do: only their neutral values pass.
+NEUTRAL = {
+    "n": (1,),
+    "best_of": (1,),
+    "echo": (False,),
+    "logprobs": (0,),
+    "suffix": ("",),
+    "frequency_penalty": (0, 0.0),
+    "presence_penalty": (0, 0.0),
+    "logit_bias": ({},),
+}
+
+
+@dataclass(frozen=True)
+class ClipSpec:
+    """A clip to make: pixels, frames a second, whole seconds, and the exact number of denoising steps."""
+
+    prompt: str
+    width: int
+    height: int
+    fps: int
+    seconds: int
+    steps: int
+    seed: int
+    guidance: float
+
+    @property
+    def frames(self) -> int:
+        return self.fps * self.seconds
+
+    @property
+    def size(self) -> str:
+        return f"{self.width}x{self.height}"
+
+
+@dataclass(frozen=True)
+class CodeSpec:
+    """A completion to write; token counts by the model's own tokenizer."""
+
+    prompt: str
+    prompt_tokens: int
+    max_tokens: int
+    temperature: float
+    top_p: float
+    seed: int
+    stop: tuple[str, ...]
+
+
+Spec = ClipSpec | CodeSpec
+
+
+def stored(spec: Spec) -> dict:
+    """The spec as JSON for the job's row, without the prompt, which has a column of its own."""
+    return {name: value for name, value in asdict(spec).items() if name != "prompt"}
+
+
+def spec_hash(spec: Spec, model: RegisteredModel) -> str:
+    """sha256 of everything that decides the result; a checkpoint of another hash is refused."""
+    return digest({"model": str(model), **asdict(spec)})
+
+
+def digest(value: Mapping) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def clip_spec(fields: Mapping[str, Any], terms: TierTerms, model: RegisteredModel) -> ClipSpec:
+    """Check a request for a clip against the model and the tier; raises `ApiError` that names the field."""
+    width, height = _size(fields.get("size"), terms, model)
+    if fields.get("steps") not in (None, "") and _whole(fields["steps"], "steps") != terms.steps:
+        raise ApiError(
+            "invalid_value", f"Leave steps out: your tier runs exactly {terms.steps}.", param="steps"
+        )
+    return ClipSpec(
+        prompt=prompt_text(fields.get("prompt"), MOST_CLIP_PROMPT_CHARACTERS),
+        width=width,
+        height=height,
+        fps=model.facts["fps"],
+        seconds=_seconds(fields.get("seconds"), terms, model),
+        steps=terms.steps,
+        seed=_seed(fields.get("seed")),
+        guidance=model.facts["guidance"],
+    )
+
+
+def code_spec(fields: Mapping[str, Any], terms: TierTerms, model: RegisteredModel) -> CodeSpec:
+    """Check a request for a completion; `terms` are unused so far, the tiers differ by price and lane alone."""
+    for name, neutral in NEUTRAL.items():
+        if fields.get(name) is not None and fields[name] not in neutral:
+            message = f"This model can't do {name}. Leave it out."
+            raise ApiError("invalid_value", message, param=name)
+    prompt = fields.get("prompt")
+    if isinstance(prompt, list) and len(prompt) == 1:
+        prompt = prompt[0]
+    text = prompt_text(prompt, MOST_CODE_PROMPT_CHARACTERS, newlines=True)
+    prompt_tokens = tokens.count(registry.folder(model), text)
+    max_tokens = _whole(_given(fields, "max_tokens", DEFAULT_MAX_TOKENS), "max_tokens", least=1)
+    context = model.facts["context"]
+    if prompt_tokens + max_tokens > context:
+        message = (
+            f"The prompt has {prompt_tokens} tokens and max_tokens asks for {max_tokens}; "
+            f"together at most {context} fit. Shorten the prompt or lower max_tokens."
+        )
+        raise ApiError("context_length_exceeded", message, param="prompt")
+    return CodeSpec(
+        prompt=text,
+        prompt_tokens=prompt_tokens,
+        max_tokens=max_tokens,
+        temperature=_number(_given(fields, "temperature", 0.7), "temperature", 0, 2),
+        top_p=_number(_given(fields, "top_p", 1.0), "top_p", 0.01, 1),
+        seed=_seed(fields.get("seed")),
+        stop=_stops(fields.get("stop")),
+    )
+
+
+def prompt_text(value: Any, most: int, *, newlines: bool = True) -> str:
+    """The prompt as it will be used; refused where empty, too long, no text, or with control characters."""
+    if value is None:
+        raise ApiError("missing_required_parameter", "A prompt is required.", param="prompt")
+    if not isinstance(value, str):
+        raise ApiError("invalid_type", "The prompt must be a string.", param="prompt")
+    if len(value) > most:
+        message = f"The prompt has {len(value):,} characters; at most {most:,} are allowed."
+        raise ApiError("prompt_too_long", message, param="prompt")
+    if not value.strip():
+        raise ApiError("prompt_empty", "The prompt is empty. Describe what should be made.", param="prompt")
+    allowed = "\n\r\t" if newlines else ""
+    bad = {c for c in value if c not in allowed and unicodedata.category(c) in ("Cc", "Cs")}
+    if bad:
+        names = ", ".join(sorted(f"U+{ord(c):04X}" for c in bad)[:5])
+        message = f"The prompt has control characters ({names}). Remove them."
+        raise ApiError("prompt_control_characters", message, param="prompt")
+    return value
+
+
+def _size(value: Any, terms: TierTerms, model: RegisteredModel) -> tuple[int, int]:
+    sizes = model.facts["sizes"]
+    if value in (None, ""):
+        value = sizes[0]
+    match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", value) if isinstance(value, str) else None
+    if not match:
+        message = f"Write the size as WIDTHxHEIGHT. {model.name} can do: {', '.join(sizes)}."
+        raise ApiError("unsupported_size", message, param="size")
+    width, height = int(match[1]), int(match[2])
+    # A tier's cap is a landscape frame; the same frame upright is within it.
+    if max(width, height) > terms.max_width or min(width, height) > terms.max_height:
+        message = f"Your tier's largest frame is {terms.max_width}x{terms.max_height}; {value} is over it."
+        raise ApiError("over_tier_limit", message, param="size")
+    if value not in sizes:
+        raise ApiError("unsupported_size", f"{model.name} can do: {', '.join(sizes)}.", param="size")
+    return width, height
+
+
+def _seconds(value: Any, terms: TierTerms, model: RegisteredModel) -> int:
+    possible = model.facts["seconds"]
+    if value in (None, ""):
+        return possible[0]
+    listed = ", ".join(str(seconds) for seconds in possible)
+    try:
+        seconds = _whole(value, "seconds", least=1)
+    except ApiError:
+        message = f"Give whole seconds. {model.name} can do: {listed}."
+        raise ApiError("unsupported_seconds", message, param="seconds") from None
+    if seconds > terms.max_seconds:
+        message = f"Your tier's longest clip is {terms.max_seconds} s; {seconds} s is over it."
+        raise ApiError("over_tier_limit", message, param="seconds")
+    if seconds not in possible:
+        raise ApiError("unsupported_seconds", f"{model.name} can do: {listed} (seconds).", param="seconds")
+    return seconds
+
+
+def _seed(value: Any) -> int:
+    if value in (None, ""):
+        return secrets.randbelow(MOST_SEED + 1)
+    return _whole(value, "seed", least=0, most=MOST_SEED)
+
+
+def _stops(value: Any) -> tuple[str, ...]:
+    if value in (None, "", []):
+        return ()
+    stops = [value] if isinstance(value, str) else value
+    if not isinstance(stops, list) or not all(
+        isinstance(stop, str) and 0 < len(stop) <= 100 for stop in stops
+    ):
+        raise ApiError(
+            "invalid_type", "stop is a string or a list of strings (1–100 characters).", param="stop"
+        )
+    if len(stops) > MOST_STOPS:
+        raise ApiError("invalid_value", f"At most {MOST_STOPS} stop sequences.", param="stop")
+    return tuple(stops)
+
+
+def _given(fields: Mapping[str, Any], name: str, default: Any) -> Any:
+    value = fields.get(name)
+    return default if value is None else value
+
+
+def _whole(value: Any, param: str, least: int | None = None, most: int | None = None) -> int:
+    """A whole number, as a number or as the text a form sends."""
+    if isinstance(value, str) and re.fullmatch(r"-?\d{1,12}", value):
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ApiError("invalid_type", f"{param} must be a whole number.", param=param)
+    if (least is not None and value < least) or (most is not None and value > most):
+        bounds = f"at least {least}" if most is None else f"between {least} and {most}"
+        raise ApiError("invalid_value", f"{param} must be {bounds}.", param=param)
+    return value
+
+
+def _number(value: Any, param: str, least: float, most: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ApiError("invalid_type", f"{param} must be a number.", param=param)
+    if not least <= value <= most:
+        raise ApiError("invalid_value", f"{param} must be between {least} and {most}.", param=param)
+    return float(value)

@@ -1,0 +1,169 @@
+"""Redis carries motion: what a page shows while it happens, and tokens on their way. Wiping it loses nothing but speed.
+
+Tokens are in PostgreSQL (`TokenSegment`) before they are here, under sequence numbers of our own, so a reader that
+finds a gap, or no Redis at all, reads the same segments from there.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import cache
+from uuid import UUID
+
+import redis
+import redis.asyncio
+from django.conf import settings
+from redis.exceptions import RedisError
+
+from generation.models import OPEN_STATES, Job, Kind, State, TokenSegment
+
+logger = logging.getLogger(__name__)
+
+KEEP_ENTRIES = 2_000
+KEEP_SECONDS = 3_600
+HEARTBEAT_S = 10.0
+LOOK_S = 1.0  # without a word from Redis, PostgreSQL is asked this often
+
+
+@dataclass(frozen=True)
+class TokenEvent:
+    """A run of text of a completion, or its end: then `finish_reason` or `error` is set."""
+
+    seq: int
+    text: str = ""
+    finish_reason: str | None = None
+    error: dict | None = None
+    usage: dict | None = None
+
+
+@cache
+def _client() -> redis.Redis:
+    return redis.Redis.from_url(settings.REDIS_URL, socket_timeout=2, socket_connect_timeout=1)
+
+
+@asynccontextmanager
+async def _listening() -> AsyncIterator[redis.asyncio.Redis]:
+    """A connection of this event loop's own, closed with the reader."""
+    client = redis.asyncio.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=1)
+    try:
+        yield client
+    finally:
+        await client.aclose()
+
+
+def announce(job_id: UUID, kind: str, data: dict) -> None:
+    """Tell whoever watches a job that something changed (state, step, preview)."""
+    _append(f"progress:{job_id}", {"kind": kind, "data": json.dumps(data)})
+
+
+def append_tokens(job_id: UUID, seq: int, text: str) -> None:
+    """Send on a segment that is in PostgreSQL already."""
+    _append(f"tokens:{job_id}", {"seq": seq, "text": text})
+
+
+def end_tokens(job_id: UUID) -> None:
+    """Tell readers that the job has ended; how, they read from its row."""
+    _append(f"tokens:{job_id}", {"seq": 0, "text": ""})
+
+
+def _append(key: str, fields: dict) -> None:
+    try:
+        with _client().pipeline(transaction=False) as pipe:
+            pipe.xadd(key, fields, maxlen=KEEP_ENTRIES, approximate=True)
+            pipe.expire(key, KEEP_SECONDS)
+            pipe.execute()
+    except RedisError as error:
+        logger.warning("stream entry lost", extra={"key": key, "error": str(error)})
+
+
+async def follow_progress(job_id: UUID) -> AsyncIterator[dict | None]:
+    """Changes of a job as they happen, until it has ended; None every now and then, so that a dead reader is noticed.
+
+    The first item comes at once. Each is `{"kind", …}`; what a page shows it reads from the job's row.
+    """
+    yield {"kind": "state"}
+    last, silent = "$", 0.0
+    async with _listening() as client:
+        while not await _ended(job_id):
+            last, entries = await _read(client, f"progress:{job_id}", last, LOOK_S)
+            for entry in entries[-1:]:  # a page shows only the newest
+                silent = 0.0
+                yield {"kind": entry["kind"], **json.loads(entry["data"])}
+            if not entries:
+                silent += LOOK_S
+                if silent >= HEARTBEAT_S:
+                    silent = 0.0
+                    yield None
+    yield {"kind": "end"}
+
+
+async def follow_tokens(job_id: UUID, after: int = 0) -> AsyncIterator[TokenEvent | None]:
+    """The segments of a completion after number `after`, then its end; None about every second of silence.
+
+    Redis says when to look and mostly what there is; a gap is filled from PostgreSQL.
+    """
+    last_id = "0"
+    async with _listening() as client:
+        while True:
+            ended = await _ended(job_id)  # before the look at the segments: none can come after the end
+            if ended or last_id == "0":
+                async for event in _stored(job_id, after):
+                    after = event.seq
+                    yield event
+            if ended:
+                yield await _end(job_id, after)
+                return
+            last_id, entries = await _read(client, f"tokens:{job_id}", last_id, LOOK_S)
+            for entry in entries:
+                seq = int(entry["seq"])
+                if seq == after + 1:
+                    after = seq
+                    yield TokenEvent(seq, entry["text"])
+                elif seq > after:
+                    async for event in _stored(job_id, after):
+                        after = event.seq
+                        yield event
+            if not entries:
+                async for event in _stored(job_id, after):
+                    after = event.seq
+                    yield event
+                yield None
+
+
+async def _read(client, key: str, last: str, seconds: float) -> tuple[str, list[dict]]:
+    """New entries of a stream, waiting at most `seconds`; without Redis, silence."""
+    try:
+        found = await client.xread({key: last}, block=int(seconds * 1000), count=200)
+    except RedisError:
+        await asyncio.sleep(seconds)
+        return last, []
+    if not found:
+        return last, []
+    pairs = found[key.encode()][0] if isinstance(found, dict) else found[0][1]
+    entries = [{name.decode(): value.decode() for name, value in fields.items()} for _, fields in pairs]
+    return pairs[-1][0].decode(), entries
+
+
+async def _stored(job_id: UUID, after: int) -> AsyncIterator[TokenEvent]:
+    segments = TokenSegment.objects.filter(job=job_id, seq__gt=after).order_by("seq")
+    async for segment in segments.values_list("seq", "text"):
+        yield TokenEvent(*segment)
+
+
+async def _ended(job_id: UUID) -> bool:
+    return not await Job.objects.filter(pk=job_id, state__in=OPEN_STATES).aexists()
+
+
+async def _end(job_id: UUID, after: int) -> TokenEvent:
+    job = await Job.objects.aget(pk=job_id)
+    if job.kind == Kind.CODE and job.state == State.DELIVERED:
+        usage = {
+            "prompt_tokens": job.tokens_in,
+            "completion_tokens": job.tokens_out,
+            "total_tokens": job.tokens_in + job.tokens_out,
+        }
+        return TokenEvent(after + 1, finish_reason=job.finish_reason, usage=usage)
+    return TokenEvent(after + 1, error={"code": job.error_code, "message": job.error_message})

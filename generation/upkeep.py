@@ -1,0 +1,96 @@
+"""What the beat puts right: leases that ran out, tickets that were lost, jobs that waited for a person too long."""
+
+import logging
+from datetime import timedelta
+
+from django.db import connection, transaction
+from django.db.models import Count, Exists, OuterRef
+from django.db.models.functions import Now
+
+from generation import tickets
+from generation.finalization import ChangedMeanwhile, Ran, failed_or_requeued, give_up
+from generation.models import Attempt, Job, State, Worker
+
+logger = logging.getLogger(__name__)
+
+MOST_TICKETS = 8
+REVIEW_PATIENCE = timedelta(hours=24)
+SIGNING_PATIENCE = timedelta(minutes=15)
+
+EXPIRED = """
+SELECT id FROM generation_attempt WHERE ended_at IS NULL AND lease_expires_at <= clock_timestamp()
+ ORDER BY lease_expires_at LIMIT %s
+"""
+
+
+def reap(limit: int = 100) -> int:
+    """Return every job whose lease ran out to the head of its lane; the number that were returned."""
+    with connection.cursor() as cursor:
+        cursor.execute(EXPIRED, [limit])
+        expired = [row[0] for row in cursor.fetchall()]
+    return sum(_reap_one(attempt_id) for attempt_id in expired)
+
+
+def _reap_one(attempt_id: int) -> bool:
+    with transaction.atomic():
+        attempt = (
+            Attempt.objects.select_for_update(of=("self",), skip_locked=True)
+            .select_related("job", "job__lane")
+            .extra(where=["lease_expires_at <= clock_timestamp()"])
+            .filter(pk=attempt_id, ended_at=None)
+            .first()
+        )
+        if attempt is None:
+            return False
+        # How long the lost attempt computed is not known to the millisecond: the lane pays up to its last renewal.
+        last_renewal = attempt.lease_expires_at - timedelta(seconds=attempt.lease_seconds)
+        gpu_ms = max(0, int((last_renewal - attempt.started_at).total_seconds() * 1000))
+        detail = f"the worker went silent at step {attempt.step}"
+        failed_or_requeued(attempt, attempt.job, Ran(gpu_ms=gpu_ms), detail, Attempt.Outcome.LOST)
+    logger.warning("lease ran out", extra={"job": str(attempt.job_id), "fence": attempt.fence})
+    return True
+
+
+def top_up_tickets() -> dict[str, int]:
+    """Send as many tickets as could be missing: one per waiting or orphaned job, at most a few per pool."""
+    live = Attempt.objects.filter(job=OuterRef("pk"), ended_at=None)
+    waiting = (
+        Job.objects.filter(~Exists(live), state__in=(State.QUEUED, State.FINISHING))
+        .values("lane__pool")
+        .annotate(jobs=Count("id"))
+    )
+    sent = {}
+    for row in waiting:
+        count = min(row["jobs"], MOST_TICKETS)
+        sent[row["lane__pool"]] = sum(tickets.send(row["lane__pool"]) for _ in range(count))
+    return sent
+
+
+def expire_reviews() -> int:
+    """A clip that nobody decided on within a day is blocked, and its hold released."""
+    overdue = Job.objects.filter(state=State.REVIEW, state_at__lt=Now() - REVIEW_PATIENCE)
+    return sum(
+        _expire(job, State.BLOCKED, "moderation_blocked", "nobody reviewed it in a day") for job in overdue
+    )
+
+
+def expire_held() -> int:
+    """A clip that could not be signed within 15 minutes fails; nothing unsigned leaves, nothing is charged."""
+    overdue = Job.objects.filter(state=State.HELD, state_at__lt=Now() - SIGNING_PATIENCE)
+    return sum(
+        _expire(job, State.FAILED, "internal_error", "it could not be signed in time") for job in overdue
+    )
+
+
+def _expire(job: Job, state: str, code: str, why: str) -> bool:
+    try:
+        give_up(job, state, code, why)
+    except ChangedMeanwhile:
+        return False
+    return True
+
+
+def forget_silent_workers(after: timedelta = timedelta(minutes=2)) -> int:
+    """Close the rows of workers that stopped without a word, so that pages and readiness count the living."""
+    silent = Worker.objects.filter(stopped_at=None, seen_at__lt=Now() - after)
+    return silent.update(stopped_at=Now())
