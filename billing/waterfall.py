@@ -5,7 +5,8 @@ needs: included allowance, promotional credits (soonest to expire first), purcha
 together are too little is a request refused for lack of credit. Money is micro-credits, units are micro-units.
 """
 
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 
 from billing.pricing import MICRO, in_credits
@@ -131,10 +132,15 @@ def _refused(refusal: _Refusal, layers: list[Layer]) -> Verdict:
         message=f"{refusal.message} Nothing was charged.",
         would_allow=refusal.would_allow,
         retry_after_s=refusal.retry_after_s,
-        layers=tuple(layers),
+        layers=tuple(_untaken(layer) for layer in layers),
         takes=(),
         rate_tat=None,
     )
+
+
+def _untaken(layer: Layer) -> Layer:
+    """A refused request took nothing, not even from the limits that it passed."""
+    return replace(layer, taken=0, remaining=layer.limit - layer.used) if layer.outcome == "passed" else layer
 
 
 def rate_interval(per_minute: int) -> timedelta:
@@ -243,8 +249,8 @@ def _not_reached(
     """The layers after the one that refused, as they stood."""
     hard = [_open_jobs(snapshot, request)[0], _units_in_flight(snapshot, request)[0]][len(passed) - 1 :]
     rest = [
-        Layer(h.layer, h.unit, h.limit, h.used, h.asked, 0, max(0, h.limit - h.used), "not_reached")
-        for h in hard
+        replace(layer, taken=0, remaining=max(0, layer.limit - layer.used), outcome="not_reached")
+        for layer in hard
     ]
     return rest + [_bucket_layer(bucket, request.amount, 0, "not_reached") for bucket in buckets]
 
@@ -283,9 +289,15 @@ def _enough_tomorrow(snapshot: Snapshot, request: Request, buckets: list[Bucket]
 def _allowed_in_words(request: Request, takes: list[Take]) -> str:
     if not takes:
         return "Allowed; it costs nothing."
-    parts = {layer: sum(t.amount for t in takes if t.layer == layer) for layer in ORDER}
-    sources = [f"{in_credits(amount)} from {IN_WORDS[layer]}" for layer, amount in parts.items() if amount]
-    return f"Allowed; {in_credits(request.amount)} credits were set aside: {', '.join(sources)}."
+    return f"Allowed; {in_credits(request.amount)} credits were set aside: {sources_in_words(takes)}."
+
+
+def sources_in_words(takes: Iterable[Take]) -> str:
+    """Where an amount comes from ("15.00 from the included allowance, 3.00 from purchased credits")."""
+    parts = dict.fromkeys(ORDER, 0)
+    for take in takes:
+        parts[take.layer] += take.amount
+    return ", ".join(f"{in_credits(parts[layer])} from {IN_WORDS[layer]}" for layer in ORDER if parts[layer])
 
 
 def in_units(units_micro: int) -> str:

@@ -1,0 +1,120 @@
+"""A wallet's accounts as they stand under its lock (`open_books`), or as a use would find them (`preview_books`).
+
+Reading only; what moves money is ledger.py.
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, date, datetime
+
+from django.db import transaction
+from django.db.models import Q
+
+from billing import allowance
+from billing.models import Account, Wallet
+
+Kind = Account.Kind
+STANDING = (Kind.PURCHASED, Kind.ALLOWANCE, Kind.HELD)
+
+
+class Books:
+    """A wallet and its accounts, with balances kept in step while transactions are posted.
+
+    `available` is what lies in the buckets and `held` what is set aside for open work, in micro-credits.
+    """
+
+    def __init__(self, wallet: Wallet, accounts: Iterable[Account]) -> None:
+        self.wallet = wallet
+        self.accounts = list(accounts)
+        self.available = sum(account.balance for account in self.buckets())
+        self.held = sum(account.balance for account in self.accounts if account.kind == Kind.HELD)
+
+    def buckets(self) -> list[Account]:
+        return [a for a in self.accounts if a.balance is not None and a.kind != Kind.HELD]
+
+    def own(self, kind: str) -> Account:
+        """The wallet's purchased, allowance or held account."""
+        return next(a for a in self.accounts if a.kind == kind and a.balance is not None)
+
+    def platform(self, kind: str) -> Account:
+        return next(a for a in self.accounts if a.kind == kind and a.balance is None)
+
+    def allowance_state(self) -> allowance.State:
+        wallet, balance = self.wallet, self.own(Kind.ALLOWANCE).balance
+        return allowance.State(
+            wallet.allowance_day, wallet.allowance_day_granted, wallet.allowance_month_spent, balance
+        )
+
+    def keep_allowance_state(self, state: allowance.State) -> None:
+        self.wallet.allowance_day = state.day
+        self.wallet.allowance_day_granted = state.granted
+        self.wallet.allowance_month_spent = state.spent_before
+
+    def expired(self, at: datetime) -> list[Account]:
+        """Promotional accounts that are over but still have something in them."""
+        return [a for a in self.buckets() if a.expires_at is not None and a.expires_at <= at and a.balance]
+
+    def move(self, account: Account, amount: int) -> None:
+        """Keep the figures in memory in step; the stored balance is moved by the trigger on entries."""
+        if account.balance is None:
+            return
+        known = next((a for a in self.accounts if a.pk == account.pk), account)
+        known.balance += amount
+        if account.kind == Kind.HELD:
+            self.held += amount
+        else:
+            self.available += amount
+
+
+def wallet_for(organization_id: int) -> Wallet:
+    """The organization's wallet, opened with its three standing accounts at first use."""
+    wallet = Wallet.objects.filter(pk=organization_id).first()
+    return wallet or _open_wallet(organization_id)
+
+
+@transaction.atomic
+def _open_wallet(organization_id: int) -> Wallet:
+    # Two first uses at the same time: the second waits here for the first and then finds its rows.
+    Wallet.objects.bulk_create([Wallet(organization_id=organization_id)], ignore_conflicts=True)
+    Account.objects.bulk_create(
+        [Account(organization_id=organization_id, kind=kind, balance=0) for kind in STANDING],
+        ignore_conflicts=True,
+    )
+    return Wallet.objects.get(pk=organization_id)
+
+
+def open_books(organization_id: int) -> Books:
+    """Lock the wallet until the end of the caller's database transaction and read its accounts."""
+    locked = Wallet.objects.select_for_update()
+    wallet = locked.filter(pk=organization_id).first()
+    if wallet is None:
+        _open_wallet(organization_id)
+        wallet = locked.get(pk=organization_id)
+    return Books(wallet, _accounts(organization_id))
+
+
+def preview_books(organization_id: int, caps: allowance.Caps, at: datetime) -> Books:
+    """The books as a use at `at` would find them, without a lock and without writing: for quotes and balances."""
+    wallet = Wallet.objects.filter(pk=organization_id).first() or Wallet(organization_id=organization_id)
+    accounts = _accounts(organization_id)
+    present = {account.kind for account in accounts if account.balance is not None}
+    accounts += [
+        Account(organization_id=organization_id, kind=k, balance=0) for k in STANDING if k not in present
+    ]
+    books = Books(wallet, accounts)
+    for account in books.expired(at):
+        books.move(account, -account.balance)
+    due = allowance.roll(books.allowance_state(), utc_day(at), caps)
+    books.move(books.own(Kind.ALLOWANCE), due.grant - due.expire)
+    books.keep_allowance_state(due.state)
+    return books
+
+
+def _accounts(organization_id: int) -> list[Account]:
+    standing = Q(organization_id=organization_id) & ~Q(kind=Kind.PROMOTIONAL)
+    promotions_left = Q(organization_id=organization_id, kind=Kind.PROMOTIONAL, balance__gt=0)
+    platform = Q(organization__isnull=True)
+    return list(Account.objects.filter(standing | promotions_left | platform).order_by("expires_at", "id"))
+
+
+def utc_day(at: datetime) -> date:
+    return at.astimezone(UTC).date()

@@ -1,0 +1,356 @@
+"""The only writer of balances: every movement of money is a transaction posted here.
+
+Lock order, for whoever takes more than one: the job's row (generation), then the wallet, then holds, then accounts. All
+that moves an organization's money happens under the lock on its wallet (`open_books`), so two requests can never spend
+the same credit. Platform accounts are never updated: they are summed from their entries.
+"""
+
+import hashlib
+import json
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from django.db import transaction
+from django.utils import timezone
+
+from accounts import audit
+from accounts.errors import ApiError
+from accounts.models import User
+from billing import allowance, waterfall
+from billing.books import Books, open_books, utc_day, wallet_for
+from billing.models import Account, Charge, Decision, Entry, Hold, HoldPart, Transaction
+
+__all__ = ["HoldResolved", "capture", "grant", "hold", "open_books", "release", "roll", "wallet_for"]
+
+Kind = Account.Kind
+Moves = Iterable[tuple[Account, int]]
+MOST_AT_ONCE = 10**15  # micro-credits; more in one grant is a typing error, and a bigint has its limit
+
+
+class HoldResolved(Exception):
+    """The hold was captured, released or expired before: it resolves once."""
+
+
+def post(
+    books: Books, moves: Moves, *, operation: str, key: str, asked: dict, **about: object
+) -> Transaction:
+    """Write one balanced transaction. `about`: kind, reason, at, and where there is one hold, charge, actor."""
+    net: dict[Account, int] = defaultdict(int)
+    for account, amount in moves:
+        net[account] += amount
+    for account, amount in net.items():
+        books.move(account, amount)
+    posted = Transaction.objects.create(
+        organization_id=books.wallet.pk,
+        operation=operation,
+        idempotency_key=key,
+        request_hash=request_hash(asked),
+        available_after=books.available,
+        held_after=books.held,
+        **about,
+    )
+    Entry.objects.bulk_create(
+        Entry(transaction=posted, account=account, amount=amount) for account, amount in net.items() if amount
+    )
+    return posted
+
+
+def posted_before(organization_id: int, operation: str, key: str, asked: dict) -> Transaction | None:
+    """The first result of this key, if any. Raises `ApiError` idempotency_key_reused for another request."""
+    first = Transaction.objects.filter(
+        organization_id=organization_id, operation=operation, idempotency_key=key
+    ).first()
+    if first is not None and first.request_hash != request_hash(asked):
+        raise reused(f"{operation} {key}")
+    return first
+
+
+def request_hash(asked: dict) -> str:
+    """sha256, in hex, of what was asked for under an idempotency key."""
+    return hashlib.sha256(json.dumps(asked, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def reused(what: str) -> ApiError:
+    return ApiError(
+        "idempotency_key_reused",
+        f"{what} was asked for before with other contents. Nothing was changed; use a new key for a new request.",
+    )
+
+
+@transaction.atomic
+def grant(
+    organization_id: int,
+    amount_micro: int,
+    *,
+    bucket: str,
+    idempotency_key: str,
+    reason: str,
+    expires_at: datetime | None = None,
+    actor: User | str | None = None,
+    at: datetime | None = None,
+) -> Transaction:
+    """Give an organization credits that stay (`purchased`) or expire (`promotional`). Audited when `actor` is given.
+
+    The same key and contents again return the first result. Raises `ApiError` invalid_value naming the field, and
+    idempotency_key_reused for the same key with other contents.
+    """
+    at = at or timezone.now()
+    _check_grant(amount_micro, bucket, idempotency_key, reason)
+    until = expires_at.astimezone(UTC) if expires_at else None
+    asked = {"amount": amount_micro, "bucket": bucket, "expires_at": until}
+    books = open_books(organization_id)
+    if first := posted_before(organization_id, "grant", idempotency_key, asked):
+        return first
+    _check_expiry(bucket, expires_at, at)
+    before = books.available
+    posted = post(
+        books,
+        [
+            (_bucket_for(books, bucket, expires_at), amount_micro),
+            (books.platform(Kind.GRANTS), -amount_micro),
+        ],
+        operation="grant",
+        key=idempotency_key,
+        asked=asked,
+        kind=Transaction.Kind.PROMOTION if bucket == Kind.PROMOTIONAL else Transaction.Kind.GRANT,
+        reason=reason.strip(),
+        actor=actor if isinstance(actor, User) else None,
+        at=at,
+    )
+    if actor is not None:
+        audit.record(
+            actor=actor,
+            action="credits.grant",
+            target=f"wallet:{organization_id}",
+            reason=reason,
+            before={"available_micro": before},
+            after={"available_micro": books.available, "bucket": bucket, "transaction": posted.pk},
+            organization=books.wallet.organization,
+        )
+    return posted
+
+
+def _check_grant(amount_micro: int, bucket: str, idempotency_key: str, reason: str) -> None:
+    if (
+        isinstance(amount_micro, bool)
+        or not isinstance(amount_micro, int)
+        or not 0 < amount_micro <= MOST_AT_ONCE
+    ):
+        raise ApiError(
+            "invalid_value",
+            f"The amount must be a whole number of micro-credits from 1 to {MOST_AT_ONCE}. Nothing was granted.",
+            param="amount",
+        )
+    if bucket not in (Kind.PURCHASED, Kind.PROMOTIONAL):
+        raise ApiError(
+            "invalid_value", "Credits go to purchased or promotional. Nothing was granted.", param="bucket"
+        )
+    if not reason.strip():
+        raise ApiError("invalid_value", "A grant needs a reason. Nothing was granted.", param="reason")
+    if not 0 < len(idempotency_key) <= 200:
+        raise ApiError(
+            "invalid_value", "The idempotency key must have 1 to 200 characters.", param="idempotency_key"
+        )
+
+
+def _check_expiry(bucket: str, expires_at: datetime | None, at: datetime) -> None:
+    if bucket == Kind.PROMOTIONAL and (expires_at is None or expires_at <= at):
+        raise ApiError(
+            "invalid_value",
+            "Promotional credits need an expiry in the future. Nothing was granted.",
+            "expires_at",
+        )
+    if bucket == Kind.PURCHASED and expires_at is not None:
+        raise ApiError(
+            "invalid_value", "Purchased credits do not expire. Nothing was granted.", param="expires_at"
+        )
+
+
+def _bucket_for(books: Books, bucket: str, expires_at: datetime | None) -> Account:
+    if bucket == Kind.PURCHASED:
+        return books.own(Kind.PURCHASED)
+    opened = Account.objects.create(
+        organization_id=books.wallet.pk, kind=Kind.PROMOTIONAL, balance=0, expires_at=expires_at
+    )
+    books.accounts.append(opened)
+    return opened
+
+
+def roll(books: Books, caps: allowance.Caps, *, at: datetime) -> None:
+    """Post what is due before a use: promotions that ran out, yesterday's allowance, today's allowance."""
+    for account in books.expired(at):
+        _expire(
+            books,
+            [(account, account.balance)],
+            key=str(uuid.uuid4()),
+            reason="Promotional credits expired",
+            at=at,
+        )
+    state = books.allowance_state()
+    due = allowance.roll(state, utc_day(at), caps)
+    own, platform = books.own(Kind.ALLOWANCE), books.platform(Kind.ALLOWANCE)
+    if due.expire:
+        reason = f"Rest of the allowance of {state.day:%Y-%m-%d}"
+        _expire(books, [(own, due.expire)], key=f"allowance:{state.day}", reason=reason, at=at)
+    if due.grant:
+        post(
+            books,
+            [(own, due.grant), (platform, -due.grant)],
+            operation="allowance",
+            # What is granted for a day only grows, so the sum after this grant names it.
+            key=f"{due.state.day}:{due.state.granted}",
+            asked={"grant": due.grant},
+            kind=Transaction.Kind.ALLOWANCE,
+            reason=f"Allowance of {due.state.day:%Y-%m-%d}",
+            at=at,
+        )
+    if due.state != state:
+        _save_allowance(books, due.state)
+
+
+def _save_allowance(books: Books, state: allowance.State) -> None:
+    books.keep_allowance_state(state)
+    books.wallet.save(update_fields=["allowance_day", "allowance_day_granted", "allowance_month_spent"])
+
+
+def _expire(
+    books: Books,
+    amounts: list[tuple[Account, int]],
+    *,
+    key: str,
+    reason: str,
+    at: datetime,
+    hold: Hold | None = None,
+) -> None:
+    """Take credits back to where they were granted from."""
+    moves = []
+    for account, amount in amounts:
+        source = Kind.ALLOWANCE if account.kind == Kind.ALLOWANCE else Kind.GRANTS
+        moves += [(account, -amount), (books.platform(source), amount)]
+    post(
+        books,
+        moves,
+        operation="expiry",
+        key=key,
+        asked={"amounts": [[account.pk, amount] for account, amount in amounts]},
+        kind=Transaction.Kind.EXPIRY,
+        reason=reason,
+        hold=hold,
+        at=at,
+    )
+
+
+def hold(books: Books, takes: Iterable[waterfall.Take], *, decision: Decision, at: datetime) -> Hold:
+    """Set aside what the decision allowed. A hold of nothing (a price of 0) is a row without a transaction."""
+    taken = Hold.objects.create(
+        organization_id=books.wallet.pk,
+        decision=decision,
+        subject=decision.subject,
+        units_micro=decision.units_micro,
+        amount=decision.quote_micro,
+        held_at=at,
+    )
+    by_id = {account.pk: account for account in books.accounts}
+    parts = [
+        HoldPart(
+            hold=taken,
+            account=by_id[take.account],
+            position=position,
+            amount=take.amount,
+            allowance_day=books.wallet.allowance_day if take.layer == waterfall.ALLOWANCE else None,
+        )
+        for position, take in enumerate(takes)
+    ]
+    if not parts:
+        return taken
+    HoldPart.objects.bulk_create(parts)
+    post(
+        books,
+        [(books.own(Kind.HELD), taken.amount), *((part.account, -part.amount) for part in parts)],
+        operation="hold",
+        key=taken.subject,
+        asked={"amount": taken.amount, "units_micro": taken.units_micro},
+        kind=Transaction.Kind.HOLD,
+        reason=f"Set aside for {decision.model}",
+        hold=taken,
+        at=at,
+    )
+    return taken
+
+
+def capture(
+    books: Books, held: Hold, amount_micro: int, *, charge: Charge, reason: str, at: datetime
+) -> Transaction | None:
+    """Take `amount_micro` of a hold, from its buckets in the order held, and release the rest: one transaction.
+
+    Capturing nothing is a release. Returns the transaction, None for a hold of nothing. Raises `HoldResolved` where
+    the hold was resolved before, ValueError for more than was held.
+    """
+    if not 0 <= amount_micro <= held.amount:
+        raise ValueError(f"hold {held.pk} is of {held.amount}; {amount_micro} can't be captured")
+    return _resolve(books, held, amount_micro, charge=charge, reason=reason, at=at)
+
+
+def release(
+    books: Books, held: Hold, *, reason: str, at: datetime, charge: Charge | None = None
+) -> Transaction | None:
+    """Give all of a hold back to its buckets. Raises `HoldResolved` where it was resolved before."""
+    return _resolve(books, held, 0, charge=charge, reason=reason, at=at)
+
+
+def _resolve(
+    books: Books, held: Hold, captured: int, *, charge: Charge | None, reason: str, at: datetime
+) -> Transaction | None:
+    state = Hold.State.CAPTURED if captured else Hold.State.RELEASED
+    still_open = Hold.objects.filter(pk=held.pk, organization_id=books.wallet.pk, state=Hold.State.OPEN)
+    if not still_open.update(state=state, captured=captured, resolved_at=at):
+        raise HoldResolved(f"hold {held.pk} was resolved before")
+    held.state, held.captured, held.resolved_at = state, captured, at
+    if not held.amount:
+        return None
+    back = _released_parts(list(held.parts.select_related("account")), captured)
+    moves = [(books.own(Kind.HELD), -held.amount), *((part.account, amount) for part, amount in back)]
+    posted = post(
+        books,
+        [*moves, (books.platform(Kind.REVENUE), captured)],
+        operation="resolve",
+        key=held.subject,
+        asked={"captured": captured},
+        kind=Transaction.Kind.CHARGE if captured else Transaction.Kind.RELEASE,
+        reason=reason,
+        hold=held,
+        charge=charge,
+        at=at,
+    )
+    _expire_what_came_back_late(books, held, back, at)
+    return posted
+
+
+def _released_parts(parts: list[HoldPart], captured: int) -> list[tuple[HoldPart, int]]:
+    """What goes back to each bucket when `captured` is taken from the parts in their order."""
+    back = []
+    for part in parts:
+        taken = min(captured, part.amount)
+        captured -= taken
+        if part.amount > taken:
+            back.append((part, part.amount - taken))
+    return back
+
+
+def _expire_what_came_back_late(
+    books: Books, held: Hold, back: list[tuple[HoldPart, int]], at: datetime
+) -> None:
+    """An allowance of an earlier day and a promotion that ran out meanwhile don't come back to be spent."""
+    today, late, state = books.wallet.allowance_day, [], books.allowance_state()
+    for part, amount in back:
+        if part.allowance_day is not None and today is not None and part.allowance_day < today:
+            state = allowance.given_back_late(state, part.allowance_day, amount)
+            late.append((part.account, amount))
+        elif part.account.expires_at is not None and part.account.expires_at <= at:
+            late.append((part.account, amount))
+    if late:
+        reason = "Came back after its time was over"
+        _expire(books, late, key=f"hold:{held.pk}", reason=reason, at=at, hold=held)
+        _save_allowance(books, state)
