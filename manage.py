@@ -4,9 +4,29 @@
 import os
 import sys
 
+# Commands that never ask the database or Redis anything.
+WITHOUT_SERVERS = {"check", "collectstatic", "diffsettings", "findstatic", "help", "startapp", "version"}
+
+
+def needs_servers(arguments: list[str]) -> bool:
+    """Whether a command line may talk to PostgreSQL or Redis."""
+    if not arguments or arguments[0] in WITHOUT_SERVERS:
+        return False
+    return not {"-h", "--help", "--version"} & set(arguments)
+
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
+    if needs_servers(sys.argv[1:]):
+        from console import embedded
+
+        try:
+            embedded.ensure(f"manage.py {sys.argv[1]}", say=lambda line: print(line, file=sys.stderr))  # noqa: T201
+        except embedded.EmbeddedError as error:
+            sys.exit(f"backlot: {error}")
+    from console import logs
+
+    logs.configure()
     from django.core.management import execute_from_command_line
 
     execute_from_command_line(sys.argv)

@@ -1,0 +1,47 @@
+"""The Celery application: three queues, and the beat that keeps things moving.
+
+A message is only a hint that work exists (PostgreSQL is the truth), so nothing here needs to survive Redis.
+Queues: `clips` and `code` carry tickets for the workers of those pools, `upkeep` everything that is short.
+"""
+
+import os
+import signal
+
+from celery import Celery
+from celery.signals import beat_embedded_init, setup_logging
+
+from console import logs
+from console.embedded.parenthood import end_this_process_with_parent
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
+
+app = Celery("backlot")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+
+app.conf.broker_connection_max_retries = None  # Redis may be away for as long as it likes
+app.conf.beat_schedule = {
+    # A beat that nobody took in time is dropped: the next one does the same work.
+    "reap": {
+        "task": "generation.tasks.reap",
+        "schedule": 2.0,
+        "options": {"queue": "upkeep", "expires": 10},
+    },
+    "dispatch_outbox": {
+        "task": "generation.tasks.dispatch_outbox",
+        "schedule": 1.0,
+        "options": {"queue": "upkeep", "expires": 10},
+    },
+}
+
+
+@setup_logging.connect
+def _configure_logs(**kwargs: object) -> None:
+    """Being connected is what keeps Celery from configuring logs and capturing stdout itself."""
+    logs.configure()
+
+
+@beat_embedded_init.connect
+def _end_beat_with_its_worker(**kwargs: object) -> None:
+    """Beat is a fork of the upkeep worker; without this it would outlive a kill -9 of it."""
+    end_this_process_with_parent(signal.SIGKILL)

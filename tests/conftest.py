@@ -1,0 +1,34 @@
+"""Every test run: PostgreSQL and Redis first, then Django.
+
+With DATABASE_URL and REDIS_URL set the tests use those servers (the database `test_<name>` and the Redis
+database that the URL names, which is emptied). Without, they start the embedded ones under `var/test`.
+pytest-django would read the settings before this file had a chance to name servers, so the settings module is
+named here and not in pyproject.toml.
+"""
+
+import os
+from collections.abc import Iterator
+
+from tests import servers
+
+servers.prepare()
+
+import django  # noqa: E402
+
+django.setup()
+
+import pytest  # noqa: E402
+import redis  # noqa: E402
+
+
+@pytest.fixture
+def clean_redis() -> Iterator[redis.Redis]:
+    """A client of the run's Redis database, emptied before and after the test."""
+    with redis.Redis.from_url(os.environ["REDIS_URL"]) as client:
+        client.flushdb()
+        yield client
+        client.flushdb()
+
+
+def pytest_report_header() -> str:
+    return servers.sentence()
