@@ -158,7 +158,9 @@ class TierTerms(models.Model):
             models.CheckConstraint(
                 name="tier_terms_allowance_whole",
                 condition=Q(allowance_day_micro__isnull=True, allowance_month_micro__isnull=True)
-                | Q(allowance_day_micro__gte=0, allowance_month_micro__gte=F("allowance_day_micro")),
+                # Each "is not null" is needed: a CHECK that comes to NULL passes.
+                | Q(allowance_day_micro__isnull=False, allowance_month_micro__isnull=False)
+                & Q(allowance_day_micro__gte=0, allowance_month_micro__gte=F("allowance_day_micro")),
             ),
             # A free tier without a cap is refused as a design: no limit may be zero, none can be missing.
             models.CheckConstraint(

@@ -53,6 +53,26 @@ def create(name: str, tier_slug: str, owner: User, slug: str | None = None) -> O
     return organization
 
 
+def add_member(organization: Organization, user: User, role: str, by: User | str, reason: str) -> bool:
+    """Add a person, audited. False where they belong to the organization already, in whatever role."""
+    role = Membership.Role(role)
+    with transaction.atomic():
+        _, new = Membership.objects.get_or_create(
+            organization=organization, user=user, defaults={"role": role}
+        )
+        if new:
+            audit.record(
+                actor=by,
+                action="membership.create",
+                target=f"user:{user.email}",
+                reason=reason,
+                before=None,
+                after={"role": role},
+                organization=organization,
+            )
+    return new
+
+
 def _insert(name: str, slug: str | None) -> Organization:
     """Insert under the first slug that is free; the unique index decides, so two sign-ups can't share one."""
     for candidate in [slug] if slug else _candidates(name):

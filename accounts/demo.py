@@ -1,0 +1,150 @@
+"""Demo data: one organization per tier and a sign-in per role, with passwords that differ per installation.
+
+The passwords are made once and kept in `secrets/demo.json` under the installation's home, readable by its
+owner alone, so that every start can print them.
+"""
+
+import json
+import os
+import secrets
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from allauth.account.models import EmailAddress
+from django.db import transaction
+
+from accounts import organizations, staff
+from accounts.models import Membership, Organization, StaffRole, User
+
+AUTHOR = "demo data"
+REASON = "demo data of this installation"
+
+
+@dataclass(frozen=True)
+class DemoOrganization:
+    slug: str
+    name: str
+    tier: str
+    credit_micro: int  # a promotional grant, enough for an evening of clips
+
+
+@dataclass(frozen=True)
+class DemoPerson:
+    """Either `organization` and `membership`, or `staff_role`."""
+
+    email: str
+    name: str
+    organization: str | None = None
+    membership: str | None = None
+    staff_role: str | None = None
+
+    @property
+    def role(self) -> str:
+        """The role in words, for the table of sign-ins."""
+        if self.staff_role:
+            return StaffRole.Role(self.staff_role).label
+        return f"{Membership.Role(self.membership).label} of {self.organization}"
+
+
+@dataclass(frozen=True)
+class SignIn:
+    """What a person types to get in, and as what."""
+
+    email: str
+    password: str
+    role: str
+
+
+CREDIT = 1_000_000  # micro-credits
+
+ORGANIZATIONS = (
+    DemoOrganization("free-demo", "Free demo", "free", 500 * CREDIT),
+    DemoOrganization("plus-demo", "Plus demo", "plus", 2_000 * CREDIT),
+    DemoOrganization("pro-demo", "Pro demo", "pro", 5_000 * CREDIT),
+    DemoOrganization("enterprise-demo", "Enterprise demo", "enterprise", 20_000 * CREDIT),
+)
+
+# Owners stand before the other members: the first person of an organization makes it.
+PEOPLE = (
+    DemoPerson("free-owner@demo.backlot.local", "Fay Free", "free-demo", "owner"),
+    DemoPerson("plus-owner@demo.backlot.local", "Paula Plus", "plus-demo", "owner"),
+    DemoPerson("pro-owner@demo.backlot.local", "Priya Pro", "pro-demo", "owner"),
+    DemoPerson("pro-billing@demo.backlot.local", "Bill Pro", "pro-demo", "billing"),
+    DemoPerson("pro-member@demo.backlot.local", "Mika Pro", "pro-demo", "member"),
+    DemoPerson("enterprise-owner@demo.backlot.local", "Emil Enterprise", "enterprise-demo", "owner"),
+    DemoPerson("billing-admin@demo.backlot.local", "Bea Billing", staff_role="billing_admin"),
+    DemoPerson("operator@demo.backlot.local", "Omar Operator", staff_role="operator"),
+    DemoPerson("safety@demo.backlot.local", "Sana Safety", staff_role="trust_safety"),
+)
+
+
+def password_file(home: Path) -> Path:
+    return home / "secrets" / "demo.json"
+
+
+def passwords(home: Path) -> dict[str, str]:
+    """E-mail address → password, as kept; empty before the demo data was made."""
+    path = password_file(home)
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def sign_ins(home: Path) -> list[SignIn]:
+    """The demo sign-ins of this installation; empty before the demo data was made."""
+    kept = passwords(home)
+    return [
+        SignIn(person.email, kept[person.email], person.role) for person in PEOPLE if person.email in kept
+    ]
+
+
+def seed(home: Path) -> list[SignIn]:
+    """Make what is missing of the demo data, and leave what is there alone. May be run at every start."""
+    kept = passwords(home)
+    fresh = {person.email: secrets.token_urlsafe(12) for person in PEOPLE if person.email not in kept}
+    with transaction.atomic():
+        for person in PEOPLE:
+            _seed_person(person, (kept | fresh)[person.email], new_password=person.email in fresh)
+        if fresh:
+            _keep(password_file(home), kept | fresh)
+    return sign_ins(home)
+
+
+def _seed_person(person: DemoPerson, password: str, new_password: bool) -> None:
+    user = User.objects.filter(email=person.email).first()
+    if user is None:
+        user = User.objects.create_user(person.email, password, name=person.name)
+        EmailAddress.objects.create(user=user, email=person.email, verified=True, primary=True)
+    elif new_password:  # the file was lost or is older than this sign-in
+        user.set_password(password)
+        user.save(update_fields=["password"])
+    if person.staff_role:
+        staff.grant(user, person.staff_role, by=AUTHOR, reason=REASON)
+    if person.organization:
+        _seed_membership(user, person)
+
+
+def _seed_membership(user: User, person: DemoPerson) -> None:
+    organization = Organization.objects.filter(slug=person.organization).first()
+    if organization is None:
+        wanted = next(demo for demo in ORGANIZATIONS if demo.slug == person.organization)
+        organizations.create(wanted.name, wanted.tier, user, slug=wanted.slug)
+        return
+    organizations.add_member(organization, user, person.membership, by=AUTHOR, reason=REASON)
+
+
+def _keep(path: Path, wanted: dict[str, str]) -> None:
+    """Write the file whole or not at all; a temporary file is made readable by its owner alone."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix="demo-")
+    with os.fdopen(descriptor, "w") as file:
+        json.dump(wanted, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(name, path)
+
+
+def table(rows: list[SignIn]) -> str:
+    """The sign-ins as plain text, one a line."""
+    wide = max((len(row.email) for row in rows), default=0)
+    lines = [f"  {row.email:<{wide}}  {row.password}  {row.role}" for row in rows]
+    return "\n".join(["Demo sign-ins of this installation:", *lines])

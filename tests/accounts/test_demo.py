@@ -1,0 +1,67 @@
+"""Demo data: made once, printed at every start, different per installation."""
+
+import stat
+
+import pytest
+from django.utils import timezone
+
+from accounts import demo, tiers
+from accounts.models import AuditEntry, Membership, Organization, StaffRole, User
+
+pytestmark = pytest.mark.django_db
+
+
+def test_one_organization_per_tier_and_a_sign_in_per_role(tmp_path):
+    rows = demo.seed(tmp_path)
+    now = timezone.now()
+    found = {row.slug: tiers.terms_for(row.pk, now).tier_id for row in Organization.objects.all()}
+    assert found == {
+        "free-demo": "free",
+        "plus-demo": "plus",
+        "pro-demo": "pro",
+        "enterprise-demo": "enterprise",
+    }
+    assert {membership.role for membership in Membership.objects.all()} == set(Membership.Role.values)
+    assert {row.role for row in StaffRole.objects.all()} == set(StaffRole.Role.values)
+    assert len(rows) == User.objects.count() == 9
+    for row in rows:
+        assert User.objects.get(email=row.email).check_password(row.password)
+        assert row.email in demo.table(rows)
+        assert row.password in demo.table(rows)
+
+
+def test_the_passwords_are_kept_for_their_owner_alone(tmp_path):
+    rows = demo.seed(tmp_path)
+    assert stat.S_IMODE(demo.password_file(tmp_path).stat().st_mode) == 0o600
+    assert stat.S_IMODE(demo.password_file(tmp_path).parent.stat().st_mode) == 0o700
+    assert demo.sign_ins(tmp_path) == rows
+    assert len({row.password for row in rows}) == 9
+
+
+def test_a_second_start_changes_nothing(tmp_path):
+    rows = demo.seed(tmp_path)
+    entries = AuditEntry.objects.count()
+    assert demo.seed(tmp_path) == rows
+    assert AuditEntry.objects.count() == entries
+    assert Organization.objects.count() == 4
+
+
+def test_a_password_that_its_person_changed_stays(tmp_path):
+    demo.seed(tmp_path)
+    user = User.objects.get(email="operator@demo.backlot.local")
+    user.set_password("my own choice")
+    user.save()
+    demo.seed(tmp_path)
+    assert User.objects.get(pk=user.pk).check_password("my own choice")
+
+
+def test_two_installations_have_different_passwords_and_a_lost_file_makes_new_ones(tmp_path):
+    first = demo.seed(tmp_path / "one")
+    second = demo.seed(tmp_path / "two")
+    assert not {row.password for row in first} & {row.password for row in second}
+    for row in second:
+        assert User.objects.get(email=row.email).check_password(row.password)
+
+
+def test_before_the_demo_data_there_are_no_sign_ins(tmp_path):
+    assert demo.sign_ins(tmp_path) == []
