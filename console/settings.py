@@ -139,6 +139,7 @@ STORAGES = {
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
 }
 CHECKPOINT_ROOT = HOME / "checkpoints"
+WORK_ROOT = HOME / "work"  # files of attempts under way; nothing here outlives its attempt
 DELIVERY_URL_SECONDS = 60
 MAX_REQUEST_BYTES = 1_000_000
 DATA_UPLOAD_MAX_MEMORY_SIZE = 12_000_000
@@ -154,8 +155,6 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_DEFAULT_QUEUE = "upkeep"
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
-
-LEASE_SECONDS = env.integer("LEASE_SECONDS", 30, least=2, most=3600)
 
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {

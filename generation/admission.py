@@ -20,8 +20,6 @@ from generation.policy import cost
 from generation.specs import ClipSpec, CodeSpec
 from safety.prefilter.cascade import screen_prompt
 
-OPERATIONS = {Kind.CLIP: "video", Kind.CODE: "completion"}
-
 
 @dataclass(frozen=True)
 class Weighed:
@@ -177,7 +175,7 @@ def _decide_and_write(
         units_micro=weighed.units_micro,
         estimate_gpu_ms=weighed.gpu_ms,
         quote_micro=decision.quote_micro,
-        hold=decision.hold,
+        hold=decision.hold_taken,
         decision=decision,
         screening=screening,
         idempotency_key=idempotency_key or None,
@@ -189,6 +187,12 @@ def _decide_and_write(
 
 
 def _quote(caller: Caller, weighed: Weighed) -> dict:
-    quote = access.quote(caller.organization.pk, weighed.units_micro, timezone.now())
+    quote = access.quote(
+        caller.organization.pk,
+        weighed.units_micro,
+        timezone.now(),
+        operation=weighed.kind,
+        terms=weighed.terms,
+    )
     spec = specs.stored(weighed.spec)
     return {"model": weighed.model.name, "spec": spec, "gpu_ms": weighed.gpu_ms, "quote": quote}

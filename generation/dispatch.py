@@ -140,6 +140,11 @@ def _attempt(worker: Worker, job_id, *, charged: int, weight: float) -> Attempt:
     return Attempt.objects.select_related("job", "job__model", "lane").get(pk=attempt_id)
 
 
+def lane_views(pool_slug: str, now: datetime, eligible: set[str]) -> list[LaneView]:
+    """The lanes of a pool as a claim at `now` would see them, were these the ones with something to run."""
+    return [replace(row.view, eligible=slug in eligible) for slug, row in _lanes(pool_slug, now).items()]
+
+
 def _lanes(pool_slug: str, now: datetime) -> dict[str, LaneRow]:
     return {lane.slug: _lane_row(lane, now) for lane in lane_settings.lanes(pool_slug)}
 

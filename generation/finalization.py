@@ -11,9 +11,11 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from accounts import operations, outbox
 from billing import settlement
+from billing.models import Charge
 from generation import tickets
 from generation.leases import Lease
 from generation.models import Asset, Attempt, Job, Kind, State
@@ -220,26 +222,20 @@ def _back_to_queue(job: Job, cause: str) -> Job:
     return job
 
 
-def _settle(job: Job, outcome: str, units_micro: int, ran: Ran, reason_code: str):
-    quantity = {
-        "steps": ran.steps,
-        "tokens_in": ran.tokens_in,
-        "tokens_out": ran.tokens_out,
-        "gpu_ms": ran.gpu_ms,
-    }
+def _settle(job: Job, outcome: str, units_micro: int, ran: Ran, reason_code: str) -> Charge:
     return settlement.settle(
         job.hold_id,
         outcome=outcome,
         units_micro=units_micro,
-        quantity=quantity,
+        quantity=ran.steps if job.kind == Kind.CLIP else ran.tokens_in + ran.tokens_out,
         subject=str(job.pk),
-        reason_code=reason_code,
-        at=None,
+        reason_code=reason_code[:60],
+        at=timezone.now(),
     )
 
 
-def _finish(job: Job, state: str, cause: str, charge: Any, ran: Ran | None, **values: Any) -> Job:
-    values |= {"charge_micro": charge.amount_micro, "finished_at": Now()}
+def _finish(job: Job, state: str, cause: str, charge: Charge, ran: Ran | None, **values: Any) -> Job:
+    values |= {"charge_micro": charge.amount, "finished_at": Now()}
     if ran is not None:
         values |= {
             "steps_run": ran.steps,

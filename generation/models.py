@@ -226,7 +226,7 @@ class Job(models.Model):
             ),
             models.CheckConstraint(
                 condition=Q(charge_micro=None) | Q(charge_micro__gte=0, charge_micro__lte=F("quote_micro")),
-                name="charge_within_quote",
+                name="job_charge_within_quote",
             ),
         ]
         indexes = [

@@ -7,7 +7,7 @@ from django.db import connection, transaction
 from django.db.models import Count, Exists, OuterRef
 from django.db.models.functions import Now
 
-from generation import tickets
+from generation import signing, tickets
 from generation.finalization import ChangedMeanwhile, Ran, failed_or_requeued, give_up
 from generation.models import Attempt, Job, State, Worker
 
@@ -94,3 +94,13 @@ def forget_silent_workers(after: timedelta = timedelta(minutes=2)) -> int:
     """Close the rows of workers that stopped without a word, so that pages and readiness count the living."""
     silent = Worker.objects.filter(stopped_at=None, seen_at__lt=Now() - after)
     return silent.update(stopped_at=Now())
+
+
+def run() -> None:
+    """One round of everything."""
+    reap()
+    signing.deliver_held_clips()
+    expire_held()
+    expire_reviews()
+    forget_silent_workers()
+    top_up_tickets()

@@ -1,0 +1,65 @@
+"""Celery's entries; each makes one call. A ticket is a hint that a pool has work, never the work itself."""
+
+import logging
+import threading
+
+from celery import shared_task
+from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
+
+from generation import announcements, upkeep
+from generation.models import Pool
+
+logger = logging.getLogger(__name__)
+
+_stations: dict[str, object] = {}
+_opening = threading.Lock()
+
+
+def _station(pool_slug: str, slots: int = 1):
+    """This process's station for a pool, opened (and its models loaded) at the first use."""
+    from generation.worker.station import Station
+
+    with _opening:
+        if pool_slug not in _stations:
+            _stations[pool_slug] = Station(Pool.objects.get(pk=pool_slug), slots)
+        return _stations[pool_slug]
+
+
+@worker_ready.connect
+def open_stations(sender, **_) -> None:
+    """Load the models and say that this worker is there, before its first ticket."""
+    queues = set(sender.app.amqp.queues.consume_from)
+    for pool in Pool.objects.filter(pk__in=queues):
+        _station(pool.pk, slots=sender.controller.concurrency)
+
+
+@worker_shutting_down.connect
+def stop_between_steps(**_) -> None:
+    """SIGTERM: running jobs checkpoint and hand back at their next step."""
+    for station in _stations.values():
+        station.stopping.set()
+
+
+@worker_shutdown.connect
+def close_stations(**_) -> None:
+    for station in _stations.values():
+        station.close()
+
+
+@shared_task
+def work(pool_slug: str) -> None:
+    """A ticket."""
+    from generation.worker.loop import work as take_jobs
+
+    take_jobs(_station(pool_slug))
+
+
+@shared_task
+def reap() -> None:
+    """Every few seconds: return what lost its worker, and send the tickets that may have been lost."""
+    upkeep.run()
+
+
+@shared_task
+def dispatch_outbox() -> None:
+    announcements.dispatch()

@@ -1,0 +1,121 @@
+"""Everything that happened to a job, in order: plain values for the job page, from the rows that were written then."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+
+from generation.history import Story
+from generation.models import Attempt, JobEvent, State
+from safety.models import Scan
+
+# Changes of state that an attempt, a charge or the decision doesn't tell already.
+TOLD_BY_EVENTS = {
+    State.QUEUED: ("notice", "undo", "Back at the head of its lane"),
+    State.FINISHING: ("ok", "check", "Every step ran"),
+    State.HELD: ("warning", "pause", "Waiting for signing"),
+    State.REVIEW: ("warning", "eye", "Waiting for a person's decision"),
+    State.DELIVERED: ("ok", "check", "Delivered"),
+    State.WITHDRAWN: ("danger", "shield", "Withdrawn from delivery"),
+    State.BLOCKED: ("danger", "shield", "Blocked"),
+    State.CANCELLED: ("", "dash", "Cancelled"),
+    State.FAILED: ("danger", "cross", "Failed"),
+}
+ATTEMPT_TONES = {
+    "": "notice",
+    Attempt.Outcome.DELIVERED: "ok",
+    Attempt.Outcome.HANDED_BACK: "notice",
+    Attempt.Outcome.REVIEW: "warning",
+    Attempt.Outcome.CANCELLED: "",
+}
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One entry. `kind` names the part of the page that words it from `about`; `took_s` is how long it lasted."""
+
+    at: datetime
+    kind: str
+    tone: str
+    icon: str
+    title: str
+    about: object
+    took_s: float | None = None
+
+
+def moments(story: Story) -> list[Moment]:
+    """The entries of a job's timeline, oldest first."""
+    found = [*_decision(story), *_attempts(story), *_events(story), *_gates(story), *_signatures(story)]
+    return sorted([*found, *_charge(story)], key=lambda moment: moment.at)
+
+
+def _decision(story: Story) -> Iterator[Moment]:
+    decision = story.job.decision
+    yield Moment(decision.at, "decision", "ok", "scales", "Allowed", decision)
+
+
+def _attempts(story: Story) -> Iterator[Moment]:
+    ready_at = story.job.queued_at
+    for attempt in story.attempts:
+        waited = max(0.0, (attempt.started_at - ready_at).total_seconds())
+        tone = ATTEMPT_TONES.get(attempt.outcome, "danger")
+        title = "Claimed by a worker" if attempt is story.attempts[0] else "Claimed again"
+        yield Moment(attempt.started_at, "attempt", tone, "worker", title, attempt, waited)
+        ready_at = attempt.ended_at or attempt.started_at
+
+
+def _events(story: Story) -> Iterator[Moment]:
+    for event in story.events:
+        if event.from_state and event.to_state in TOLD_BY_EVENTS:
+            tone, icon, title = TOLD_BY_EVENTS[event.to_state]
+            yield Moment(event.at, "event", tone, icon, title, event, _since_submission(story, event))
+
+
+def _since_submission(story: Story, event: JobEvent) -> float | None:
+    """Time in system, for the event that ended the job."""
+    if event.to_state in (State.DELIVERED, State.BLOCKED, State.CANCELLED, State.FAILED):
+        return (event.at - story.job.created_at).total_seconds()
+    return None
+
+
+def _gates(story: Story) -> Iterator[Moment]:
+    """Each final scan by itself; the early looks of one attempt together."""
+    finals = [scan for scan in story.scans if scan.purpose == Scan.Purpose.FINAL]
+    for scan in finals:
+        tone, title = _verdict(scan)
+        took = None if scan.elapsed_ms is None else scan.elapsed_ms / 1000
+        yield Moment(scan.finished_at or scan.started_at, "scan", tone, "shield-check", title, scan, took)
+    looks = [scan for scan in story.scans if scan.purpose == Scan.Purpose.PREVIEW]
+    for _, group in groupby(looks, key=lambda scan: scan.fence):
+        scans = list(group)
+        passed = all(scan.verdict == Scan.Result.PASS for scan in scans if scan.verdict)
+        took = sum(scan.elapsed_ms or 0 for scan in scans) / 1000
+        title = "Previews passed the gates" if passed else "A preview did not pass"
+        last = scans[-1].finished_at or scans[-1].started_at
+        yield Moment(last, "looks", "ok" if passed else "danger", "eye", title, scans, took)
+
+
+def _verdict(scan: Scan) -> tuple[str, str]:
+    return {
+        Scan.Result.PASS: ("ok", "Frame gates passed"),
+        Scan.Result.REVIEW: ("warning", "Frame gates ask for a person"),
+        Scan.Result.BLOCK: ("danger", "Frame gates refused it"),
+        Scan.Result.UNAVAILABLE: ("danger", "A frame gate could not answer"),
+    }.get(scan.verdict, ("notice", "Frame gates are looking"))
+
+
+def _signatures(story: Story) -> Iterator[Moment]:
+    for credential in story.credentials:
+        trusted = credential.state == "Trusted"
+        title = "Signed and verified" if trusted else "Signed, but it did not verify"
+        yield Moment(
+            credential.verified_at, "credential", "ok" if trusted else "danger", "seal", title, credential
+        )
+
+
+def _charge(story: Story) -> Iterator[Moment]:
+    if story.charge is not None:
+        title = "Charged" if story.charge.amount else "Nothing charged"
+        yield Moment(
+            story.charge.at, "charge", "ok" if story.charge.amount else "", "coins", title, story.charge
+        )

@@ -1,0 +1,148 @@
+"""One worker's turn at a completion: tokens go to PostgreSQL under the lease, then to Redis, and so to the reader.
+
+Since nobody sees a token that is not in PostgreSQL, a worker that dies is followed by one that goes on from there.
+"""
+
+import logging
+import time
+from dataclasses import dataclass, field
+
+from django.db import transaction
+
+from generation import finalization, streams
+from generation.engines.code import CodeEngine, Piece
+from generation.engines.errors import EngineError
+from generation.finalization import Ran
+from generation.leases import Lease, LeaseLost, Wishes, lease_of
+from generation.models import Attempt, Job, TokenSegment
+from generation.worker.stages import Cancelled, HandedBack, Stopwatch
+from generation.worker.station import Station
+
+logger = logging.getLogger(__name__)
+
+FLUSH_TOKENS = 8
+FLUSH_S = 0.1
+
+
+@dataclass
+class CodeAttempt:
+    """A stream under way: what was sent, and what waits to be."""
+
+    attempt: Attempt
+    job: Job
+    lease: Lease
+    engine: CodeEngine
+    station: Station
+    watch: Stopwatch = field(default_factory=Stopwatch)
+    seq: int = 0
+    tokens_sent: int = 0
+    given: str = ""
+    waiting: list[Piece] = field(default_factory=list)
+    flushed_at: float = 0.0
+
+    @property
+    def ran(self) -> Ran:
+        return Ran(
+            gpu_ms=self.watch.gpu_ms,
+            tokens_in=self.job.spec["prompt_tokens"],
+            tokens_out=self.tokens_sent,
+            stages=self.watch.seconds,
+            device=self.engine.device_name,
+        )
+
+
+def run(attempt: Attempt, station: Station) -> None:
+    """Stream the answer and write how it ended; a lost lease ends it without a word."""
+    turn = CodeAttempt(attempt, attempt.job, lease_of(attempt), station.engine(attempt.job.model), station)
+    try:
+        _run_to_an_end(turn)
+    except LeaseLost as lost:
+        logger.warning(str(lost), extra={"job": str(attempt.job_id), "fence": attempt.fence})
+        return
+    streams.end_tokens(attempt.job_id)
+    streams.announce(attempt.job_id, "state", {})
+
+
+def _run_to_an_end(turn: CodeAttempt) -> None:
+    try:
+        _recall(turn)
+        with turn.watch.stage("generate"):
+            finish_reason = _stream(turn)
+        finalization.deliver_code(turn.lease, turn.ran, finish_reason)
+    except Cancelled:
+        finalization.cancel_running(turn.lease, turn.ran)
+    except HandedBack as reason:
+        finalization.hand_back(turn.lease, turn.ran, str(reason))
+    except EngineError as problem:
+        finalization.attempt_failed(turn.lease, turn.ran, f"{type(problem).__name__}: {problem}")
+
+
+def _recall(turn: CodeAttempt) -> None:
+    """What earlier attempts sent: it stands, and this one goes on after it."""
+    sent = list(TokenSegment.objects.filter(job=turn.job).order_by("seq"))
+    turn.seq = sent[-1].seq if sent else 0
+    turn.tokens_sent = sum(segment.tokens for segment in sent)
+    turn.given = "".join(segment.text for segment in sent)
+    Attempt.objects.filter(pk=turn.attempt.pk, ended_at=None).update(
+        resumed_from_step=turn.tokens_sent, device=turn.engine.device_name, threads=turn.engine.threads
+    )
+
+
+def _stream(turn: CodeAttempt) -> str:
+    spec = turn.job.spec
+    left = spec["max_tokens"] - turn.tokens_sent
+    if left <= 0:
+        return "length"
+    pieces = turn.engine.stream(
+        turn.job.prompt,
+        max_tokens=left,
+        temperature=spec["temperature"],
+        top_p=spec["top_p"],
+        seed=turn.job.seed,
+        stop=list(spec["stop"]),
+        given=turn.given,
+    )
+    try:
+        for piece in pieces:
+            turn.waiting.append(piece)
+            if piece.finish_reason or _due(turn):
+                _heed(turn, _flush(turn), over=bool(piece.finish_reason))
+            if piece.finish_reason:
+                return piece.finish_reason
+    finally:
+        pieces.close()
+    return "length"
+
+
+def _due(turn: CodeAttempt) -> bool:
+    """The first tokens at once, then in runs: a row per token would cost more than the token."""
+    waited = time.monotonic() - turn.flushed_at
+    return not turn.seq or len(turn.waiting) >= FLUSH_TOKENS or waited >= FLUSH_S
+
+
+def _flush(turn: CodeAttempt) -> Wishes:
+    """One transaction renews the lease and writes the segment, so that a worker that lost its job writes nothing."""
+    text = "".join(piece.text for piece in turn.waiting)
+    tokens = sum(piece.tokens for piece in turn.waiting)
+    with transaction.atomic():
+        wishes = turn.lease.renew(step=turn.tokens_sent + tokens, stage="generating")
+        if text or tokens:
+            turn.seq += 1
+            TokenSegment.objects.create(
+                job=turn.job, seq=turn.seq, fence=turn.lease.fence, text=text, tokens=tokens
+            )
+    if text or tokens:
+        streams.append_tokens(turn.job.pk, turn.seq, text)
+    turn.tokens_sent += tokens
+    turn.waiting = []
+    turn.flushed_at = time.monotonic()
+    return wishes
+
+
+def _heed(turn: CodeAttempt, wishes: Wishes, *, over: bool) -> None:
+    if over:
+        return
+    if wishes.cancel:
+        raise Cancelled
+    if turn.station.stopping.is_set() or wishes.desired != "run":
+        raise HandedBack("the worker is stopping")

@@ -1,0 +1,75 @@
+"""From the last latent to a delivered file: decode, encode, scan what was encoded, sign those bytes, verify, store."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from safety.provenance import SigningUnavailable
+
+from generation import finalization, signing
+from generation.worker.encoding import encode
+from generation.worker.stages import RefusedByGate, Unscanned
+from safety.models import Scan
+from safety.postfilter.scan import scan_file
+
+if TYPE_CHECKING:
+    from generation.worker.clip_attempt import ClipAttempt
+
+
+def finish(turn: "ClipAttempt") -> None:
+    """Everything after the last step. Raises RefusedByGate, Unscanned; holds the clip where signing is down."""
+    settings.WORK_ROOT.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=settings.WORK_ROOT, prefix=f"{turn.lease.fence}-") as folder:
+        unsigned = _encoded(turn, Path(folder) / "clip.mp4")
+        scan = _scanned(turn, unsigned)
+        if scan.verdict == Scan.Result.REVIEW:
+            signing.keep_unsigned(turn.job, turn.lease.fence, unsigned)
+            finalization.send_to_review(turn.lease, turn.ran, scan.reason)
+            return
+        try:
+            with turn.watch.stage("sign"):
+                signed = signing.sign_clip(turn.job, turn.lease.fence, unsigned, Path(folder) / "signed.mp4")
+        except SigningUnavailable as problem:
+            signing.keep_unsigned(turn.job, turn.lease.fence, unsigned)
+            finalization.hold_for_signing(turn.lease, turn.ran, str(problem))
+            return
+        turn.lease.renew(stage="delivering")
+        with turn.watch.stage("store"):
+            file = signing.stored(turn.job, turn.lease.fence, signed)
+        finalization.deliver_clip(turn.lease, file, turn.ran)
+
+
+def _encoded(turn: "ClipAttempt", path: Path) -> Path:
+    turn.lease.renew(stage="decoding")
+    with turn.watch.stage("decode"):
+        frames = turn.engine.decode(turn.state)
+    turn.lease.renew(stage="encoding")
+    with turn.watch.stage("encode"):
+        encode(frames, turn.job.spec["fps"], path)
+    return path
+
+
+def _scanned(turn: "ClipAttempt", path: Path) -> Scan:
+    """The gates look at the frames of the encoded file: what is scanned is what is delivered."""
+    turn.lease.renew(stage="checking")
+    with turn.watch.stage("scan"):
+        scan = scan_file(
+            path,
+            str(turn.job.pk),
+            turn.lease.fence,
+            expected_frames=turn.state.work.frames,
+            progress=lambda: turn.lease.renew(),
+        )
+    if scan.verdict == Scan.Result.BLOCK:
+        raise RefusedByGate(blocked_class(scan), scan.reason)
+    if scan.verdict not in (Scan.Result.PASS, Scan.Result.REVIEW):
+        raise Unscanned(scan.reason)
+    turn.lease.renew(stage="signing")
+    return scan
+
+
+def blocked_class(scan: Scan) -> str:
+    """What the owner may be told of a refusal: the class, not the gate or the frame."""
+    blocking = scan.verdicts.filter(outcome=Scan.Result.BLOCK).order_by("pk")
+    return blocking.values_list("frame_class", flat=True).first() or "safety"

@@ -1,0 +1,32 @@
+"""What a ticket starts: take jobs, best first, until there are none or the process is to stop."""
+
+import logging
+
+from generation import dispatch
+from generation.models import Attempt, Kind
+from generation.worker.station import Station
+
+logger = logging.getLogger(__name__)
+
+
+def work(station: Station) -> int:
+    """Run jobs until the pool has none for this worker; the number that were taken."""
+    taken = 0
+    while station.wanted():
+        attempt = dispatch.claim(station.worker, station.pool.pk)
+        if attempt is None:
+            break
+        taken += 1
+        run(attempt, station)
+    return taken
+
+
+def run(attempt: Attempt, station: Station) -> None:
+    """One attempt, by the kind of its job. What nobody foresaw crashes it, and the lease gives the job back."""
+    from generation.worker import clip_attempt, code_attempt
+
+    logger.info(
+        "claimed", extra={"job": str(attempt.job_id), "fence": attempt.fence, "lane": attempt.lane_id}
+    )
+    kinds = {Kind.CLIP: clip_attempt.run, Kind.CODE: code_attempt.run}
+    kinds[attempt.job.kind](attempt, station)
