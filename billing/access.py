@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 from django.db.models import Count, Sum
 
@@ -113,6 +114,24 @@ def refusal(decision: Decision) -> ApiError:
         retry_after_s=decision.retry_after_s,
         headers=headers,
     )
+
+
+def find_decision(organization_id: int, decision_id: str | UUID) -> Decision:
+    """One of the organization's decisions with its hold, usage, charge and price, in one query.
+
+    Raises `ApiError` not_found; another organization's decision is simply not found.
+    """
+    try:
+        wanted = UUID(str(decision_id))
+    except ValueError:
+        wanted = None
+    related = ("price_version", "terms", "hold_taken__usage_event__charge", "user", "api_key")
+    found = (
+        Decision.objects.select_related(*related).filter(organization_id=organization_id, pk=wanted).first()
+    )
+    if found is None:
+        raise ApiError("not_found", "There is no such decision in this organization.", param="id")
+    return found
 
 
 def allowance_caps(terms: TierTerms, price: PriceVersion) -> allowance.Caps:

@@ -1,8 +1,8 @@
 """The only writer of balances: every movement of money is a transaction posted here.
 
-Lock order, for whoever takes more than one: the job's row (generation), then the wallet, then holds, then accounts. All
-that moves an organization's money happens under the lock on its wallet (`open_books`), so two requests can never spend
-the same credit. Platform accounts are never updated: they are summed from their entries.
+Lock order, for whoever takes more than one: an attempt (generation), then the wallet, then a job's row, then holds,
+then accounts. All that moves an organization's money happens under the lock on its wallet (`open_books`), so two
+requests can never spend the same credit. Platform accounts are never updated: they are summed from their entries.
 """
 
 import hashlib
@@ -10,7 +10,7 @@ import json
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from django.db import transaction
 from django.utils import timezone
@@ -27,6 +27,7 @@ __all__ = ["HoldResolved", "capture", "grant", "hold", "open_books", "release", 
 Kind = Account.Kind
 Moves = Iterable[tuple[Account, int]]
 MOST_AT_ONCE = 10**15  # micro-credits; more in one grant is a typing error, and a bigint has its limit
+PROMOTION_LASTS = timedelta(days=365)
 
 
 class HoldResolved(Exception):
@@ -93,6 +94,7 @@ def grant(
 ) -> Transaction:
     """Give an organization credits that stay (`purchased`) or expire (`promotional`). Audited when `actor` is given.
 
+    Promotional credits last `PROMOTION_LASTS` where no expiry is given.
     The same key and contents again return the first result. Raises `ApiError` invalid_value naming the field, and
     idempotency_key_reused for the same key with other contents.
     """
@@ -103,14 +105,11 @@ def grant(
     books = open_books(organization_id)
     if first := posted_before(organization_id, "grant", idempotency_key, asked):
         return first
-    _check_expiry(bucket, expires_at, at)
+    account = _bucket_for(books, bucket, _expiry(bucket, expires_at, at))
     before = books.available
     posted = post(
         books,
-        [
-            (_bucket_for(books, bucket, expires_at), amount_micro),
-            (books.platform(Kind.GRANTS), -amount_micro),
-        ],
+        [(account, amount_micro), (books.platform(Kind.GRANTS), -amount_micro)],
         operation="grant",
         key=idempotency_key,
         asked=asked,
@@ -155,17 +154,16 @@ def _check_grant(amount_micro: int, bucket: str, idempotency_key: str, reason: s
         )
 
 
-def _check_expiry(bucket: str, expires_at: datetime | None, at: datetime) -> None:
-    if bucket == Kind.PROMOTIONAL and (expires_at is None or expires_at <= at):
-        raise ApiError(
-            "invalid_value",
-            "Promotional credits need an expiry in the future. Nothing was granted.",
-            "expires_at",
-        )
-    if bucket == Kind.PURCHASED and expires_at is not None:
-        raise ApiError(
-            "invalid_value", "Purchased credits do not expire. Nothing was granted.", param="expires_at"
-        )
+def _expiry(bucket: str, expires_at: datetime | None, at: datetime) -> datetime | None:
+    if bucket == Kind.PURCHASED:
+        if expires_at is not None:
+            message = "Purchased credits do not expire. Nothing was granted."
+            raise ApiError("invalid_value", message, param="expires_at")
+        return None
+    if expires_at is not None and expires_at <= at:
+        message = "Promotional credits need an expiry in the future. Nothing was granted."
+        raise ApiError("invalid_value", message, param="expires_at")
+    return expires_at or at + PROMOTION_LASTS
 
 
 def _bucket_for(books: Books, bucket: str, expires_at: datetime | None) -> Account:

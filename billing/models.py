@@ -191,7 +191,13 @@ class Decision(models.Model):
     @property
     def hold(self) -> "Hold | None":
         """The hold that this decision took; None when it refused."""
-        return getattr(self, "hold_taken", None)
+        return getattr(self, "hold_taken", None) if self.allowed else None
+
+    @property
+    def charge(self) -> "Charge | None":
+        """What was charged in the end; None while the work is open and for a refused decision."""
+        usage = getattr(self.hold, "usage_event", None)
+        return getattr(usage, "charge", None)
 
 
 class Hold(models.Model):
