@@ -50,11 +50,9 @@ def session_caller(request: HttpRequest) -> Caller | None:
     user = request.user
     if not user.is_authenticated:
         return None
-    known = getattr(request, "_session_caller", None)
-    if known is None:
-        known = _caller_of(user, request.session.get(SESSION_CHOICE))
-        request._session_caller = known
-    return known
+    if not hasattr(request, "_session_caller"):
+        request._session_caller = _caller_of(user, request.session.get(SESSION_CHOICE))
+    return request._session_caller
 
 
 def _caller_of(user: User, chosen_id: object) -> Caller | None:
