@@ -1,0 +1,112 @@
+"""The two faces of the API under one document: /v1 for the stock client, /api for what that contract has no place for.
+
+Everything a client can be told goes through `accounts.errors.ApiError`; here is where it is caught and rendered.
+"""
+
+from django.http import Http404, HttpRequest, HttpResponse
+from ninja import NinjaAPI
+from ninja.errors import AuthenticationError, ValidationError
+from ninja.security.base import AuthBase
+from ninja.utils import check_csrf
+
+from accounts.errors import ApiError
+from accounts.identity import Caller, key_caller, session_caller
+from billing.api import router as billing_router
+from console.requests import from_status, render_error, report
+from generation.api.catalog import router as catalog_router
+from generation.api.completions import router as completions_router
+from generation.api.jobs import router as jobs_router
+from generation.api.videos import router as videos_router
+
+READS = ("GET", "HEAD")
+NO_KEY = "Send an API key: Authorization: Bearer bk_…"
+BAD_KEY = "This API key is wrong or was revoked. Keys are made on the keys page and shown once."
+
+
+class KeyOrSession(AuthBase):
+    """An API key in the Authorization header, or the session of a signed-in person on our own pages.
+
+    A session's unsafe call needs the CSRF token, since a cookie is sent by whoever makes the browser call. GET and HEAD
+    need the scope `read`, everything else `generate`. Sets `request.caller`.
+    """
+
+    openapi_type = "http"
+    openapi_scheme = "bearer"
+
+    def __call__(self, request: HttpRequest) -> Caller:
+        caller = self.authenticate(request)
+        caller.require("read" if request.method in READS else "generate")
+        request.caller = caller
+        return caller
+
+    def authenticate(self, request: HttpRequest) -> Caller:
+        header = request.headers.get("Authorization")
+        return _by_key(header) if header is not None else _by_session(request)
+
+
+def _by_key(header: str) -> Caller:
+    scheme, _, raw = header.partition(" ")
+    if scheme.lower() != "bearer":
+        raise ApiError("invalid_api_key", NO_KEY)
+    caller = key_caller(raw.strip())
+    if caller is None:
+        raise ApiError("invalid_api_key", BAD_KEY)
+    return caller
+
+
+def _by_session(request: HttpRequest) -> Caller:
+    caller = session_caller(request)
+    if caller is None:
+        raise ApiError("invalid_api_key", NO_KEY)
+    if request.method not in READS and check_csrf(request) is not None:
+        raise ApiError("csrf_failed", "Send the page's CSRF token in X-CSRFToken, or use an API key.")
+    return caller
+
+
+api = NinjaAPI(
+    title="Backlot",
+    description="The OpenAI contract for clips and completions (/v1); quotes, jobs, decisions, statements (/api).",
+    urls_namespace="api",
+    docs_url=None,  # the page that ninja brings loads its scripts from elsewhere; ours comes with the docs
+    openapi_url="/api/openapi.json",
+    auth=KeyOrSession(),
+)
+for _router in (videos_router, completions_router, catalog_router):
+    api.add_router("/v1", _router)
+api.add_router("/api", jobs_router)
+api.add_router("/api", billing_router)
+
+
+@api.exception_handler(ApiError)
+def on_api_error(request: HttpRequest, error: ApiError) -> HttpResponse:
+    return render_error(request, error)
+
+
+@api.exception_handler(AuthenticationError)
+def on_no_authentication(request: HttpRequest, error: AuthenticationError) -> HttpResponse:
+    return render_error(request, ApiError("invalid_api_key", NO_KEY))
+
+
+@api.exception_handler(ValidationError)
+def on_validation_error(request: HttpRequest, error: ValidationError) -> HttpResponse:
+    """The first complaint, by name: which field, and what is wrong with it."""
+    first = error.errors[0]
+    kind, param = first["type"], str(first["loc"][-1])
+    if kind == "missing":
+        code = "missing_required_parameter"
+    elif kind.endswith(("_type", "_parsing")):
+        code = "invalid_type"
+    else:
+        code = "invalid_value"
+    return render_error(request, ApiError(code, f"`{param}`: {first['msg']}.", param=param))
+
+
+@api.exception_handler(Http404)
+def on_not_found(request: HttpRequest, error: Http404) -> HttpResponse:
+    return render_error(request, from_status(404))
+
+
+@api.exception_handler(Exception)
+def on_anything_else(request: HttpRequest, error: Exception) -> HttpResponse:
+    report(request, error)
+    return render_error(request, from_status(500))

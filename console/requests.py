@@ -1,0 +1,252 @@
+"""Every request has an id, every error is plain: one JSON shape under /v1, /api and /media, a plain page elsewhere.
+
+A traceback goes to the log, with the request id, and never to a client, whatever DEBUG says.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import uuid
+
+import structlog
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.conf import settings
+from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http.multipartparser import MultiPartParserError
+from django.template.loader import render_to_string
+
+from accounts.errors import ApiError
+
+logger = logging.getLogger("backlot.requests")
+
+API_ROOTS = ("v1", "api", "media")
+# How much of a body that is too large is swallowed, and for how long, so that its sender gets to read the answer.
+DRAIN_BYTES = 32_000_000
+DRAIN_SECONDS = 2.0
+
+# Errors that reach us as a bare status, from the router or from Django itself.
+BY_STATUS = {
+    400: ("malformed_body", "The request could not be read. Check its syntax and its encoding."),
+    403: ("insufficient_scope", "This is not allowed with the credentials that were sent."),
+    404: ("not_found", "There is nothing at this address. Check the path and the id."),
+    405: ("method_not_allowed", "This address does not take that method."),
+    413: ("request_too_large", "The request is larger than this service takes."),
+    415: ("unsupported_media_type", "Send application/json or multipart/form-data."),
+}
+INTERNAL = "Something failed on our side and was logged. Quote the request id when you report it."
+
+
+def new_request_id() -> str:
+    return f"req_{uuid.uuid4().hex}"
+
+
+def is_api(path: str) -> bool:
+    """Whether errors at this path are JSON."""
+    return path.lstrip("/").split("/", 1)[0] in API_ROOTS
+
+
+def too_large() -> ApiError:
+    limit = settings.MAX_REQUEST_BYTES
+    return ApiError(
+        "request_too_large",
+        f"The body is over {limit:,} bytes, the most that one request may carry. Nothing was queued or charged.",
+    )
+
+
+def from_status(status: int) -> ApiError:
+    """The table's error for a bare HTTP status."""
+    if status >= 500:
+        return ApiError("internal_error", INTERNAL)
+    code, message = BY_STATUS.get(status, BY_STATUS[400])
+    return ApiError(code, message)
+
+
+def from_exception(exception: Exception) -> ApiError:
+    """The table's error for an exception that left a view."""
+    if isinstance(exception, ApiError):
+        return exception
+    if isinstance(exception, Http404):
+        return from_status(404)
+    if isinstance(exception, PermissionDenied):
+        return from_status(403)
+    if isinstance(exception, SuspiciousOperation | BadRequest | MultiPartParserError):
+        return from_status(400)
+    return from_status(500)
+
+
+def render_error(request: HttpRequest, error: ApiError) -> HttpResponse:
+    """The error as its reader wants it: JSON under the API's roots, a plain page elsewhere."""
+    request_id = identity_of(request)
+    if is_api(request.path_info):
+        response = JsonResponse(error.body(request_id), status=error.status)
+    else:
+        page = {"status": error.status, "message": error.message, "request_id": request_id}
+        response = HttpResponse(render_to_string("errors/plain.html", page), status=error.status)
+    for name, value in error.response_headers().items():
+        response[name] = value
+    response.is_plain_error = True
+    return response
+
+
+def identity_of(request: HttpRequest) -> str:
+    """The request's id; given here where a test or an early failure came before the middleware."""
+    if not hasattr(request, "request_id"):
+        request.request_id = new_request_id()
+    return request.request_id
+
+
+def report(request: HttpRequest, exception: Exception) -> None:
+    """An unexpected exception, with its traceback, to the log."""
+    logger.error(
+        "unexpected %s at %s %s, %s",
+        type(exception).__name__,
+        request.method,
+        request.path_info,
+        identity_of(request),
+        exc_info=exception,
+    )
+
+
+class RequestIdentity:
+    """Outermost: gives the request its id, refuses bodies that are too large, and makes stray errors plain."""
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response):
+        self.get_response = get_response
+        self.is_async = iscoroutinefunction(get_response)
+        if self.is_async:
+            markcoroutinefunction(self)
+
+    def __call__(self, request):
+        return self._answer_async(request) if self.is_async else self._answer(request)
+
+    def _answer(self, request):
+        with structlog.contextvars.bound_contextvars(request_id=identity_of(request)):
+            return self._finish(request, self._refusal(request) or self.get_response(request))
+
+    async def _answer_async(self, request):
+        with structlog.contextvars.bound_contextvars(request_id=identity_of(request)):
+            return self._finish(request, self._refusal(request) or await self.get_response(request))
+
+    def _refusal(self, request) -> HttpResponse | None:
+        length = request.META.get("CONTENT_LENGTH") or "0"
+        if not length.isascii() or not length.isdigit():
+            return render_error(request, from_status(400))
+        return render_error(request, too_large()) if int(length) > settings.MAX_REQUEST_BYTES else None
+
+    def _finish(self, request, response):
+        if _is_stray(request, response):
+            allowed = response.get("Allow")
+            response = render_error(request, from_status(response.status_code))
+            if allowed:
+                response["Allow"] = allowed
+        response["X-Request-Id"] = request.request_id
+        return response
+
+
+def _is_stray(request, response) -> bool:
+    """An error that nobody wrote for this reader: Django's own page, or plain text where JSON is due."""
+    if response.status_code < 400 or getattr(response, "is_plain_error", False):
+        return False
+    if is_api(request.path_info):
+        known = response.status_code in BY_STATUS or response.status_code >= 500
+        return known and not response.get("Content-Type", "").startswith("application/json")
+    return request.resolver_match is None or response.status_code == 500
+
+
+class PlainErrors:
+    """Innermost: an exception that leaves a view becomes the error of the table before Django's pages see it."""
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response):
+        self.get_response = get_response
+        if iscoroutinefunction(get_response):
+            markcoroutinefunction(self)
+
+    def __call__(self, request):
+        return self.get_response(request)
+
+    def process_exception(self, request, exception):
+        error = from_exception(exception)
+        if error.code == "internal_error":
+            report(request, exception)
+        return render_error(request, error)
+
+
+class _TooLarge(Exception):
+    """The body grew past the limit while it was being read."""
+
+
+class BodyLimit:
+    """ASGI, around everything: a body over MAX_REQUEST_BYTES is refused before it is read.
+
+    Django reads a whole body before the first middleware runs, so the limit has to stand in front of it: by the
+    Content-Length where there is one, by counting where the body comes in chunks.
+    """
+
+    def __init__(self, app, limit: int | None = None):
+        self.app = app
+        self.limit = limit or settings.MAX_REQUEST_BYTES
+
+    async def __call__(self, scope, receive, send):
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        if self._declared(scope) > self.limit:
+            await self._refuse(scope, receive, send)
+            return
+        received = 0
+
+        async def counted():
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self.limit:
+                raise _TooLarge
+            return message
+
+        try:
+            await self.app(scope, counted, send)
+        except _TooLarge:
+            await self._refuse(scope, receive, send)
+
+    @staticmethod
+    def _declared(scope) -> int:
+        """The Content-Length, or 0 where there is none or it is no number (the server has refused that already)."""
+        length = dict(scope["headers"]).get(b"content-length", b"0")
+        return int(length) if length.isdigit() else 0
+
+    async def _refuse(self, scope, receive, send) -> None:
+        error, request_id = too_large(), new_request_id()
+        if is_api(scope["path"]):
+            content, kind = json.dumps(error.body(request_id)).encode(), b"application/json"
+        else:
+            content, kind = error.message.encode(), b"text/plain; charset=utf-8"
+        headers = [
+            (b"content-type", kind),
+            (b"content-length", str(len(content)).encode()),
+            (b"x-request-id", request_id.encode()),
+            (b"connection", b"close"),
+        ]
+        await send({"type": "http.response.start", "status": error.status, "headers": headers})
+        await send({"type": "http.response.body", "body": content, "more_body": True})
+        await self._drain(receive)
+        await send({"type": "http.response.body", "body": b""})
+
+    @staticmethod
+    async def _drain(receive) -> None:
+        """Most clients read the answer only after they have written everything: let them, within bounds."""
+        swallowed = 0
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_SECONDS):
+                while swallowed < DRAIN_BYTES:
+                    message = await receive()
+                    swallowed += len(message.get("body", b""))
+                    if message["type"] == "http.disconnect" or not message.get("more_body", False):
+                        return

@@ -1,0 +1,230 @@
+"""The shapes of /v1 and /api for the OpenAPI document, and what their responses are checked against."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from ninja import Schema
+
+
+class VideoError(Schema):
+    code: str
+    message: str
+
+
+class Backlot(Schema):
+    """What Backlot adds to the Video object. Money in credits, and exactly in micro-credits; times in seconds."""
+
+    state: str
+    stage: str
+    steps: int
+    steps_run: int
+    checkpoints: int
+    seed: int
+    queue_position: int | None
+    eta_s: float | None
+    eta_low_s: float | None
+    eta_high_s: float | None
+    waiting_because: str | None
+    units: float
+    quote: float
+    charge: float | None
+    quote_micro: int
+    charge_micro: int | None
+    decision: str
+    credentials: str | None
+    stages: dict[str, Any]
+
+
+class Video(Schema):
+    id: str
+    object: Literal["video"]
+    model: str
+    status: Literal["queued", "in_progress", "completed", "failed"]
+    progress: int
+    created_at: int
+    completed_at: int | None
+    expires_at: int | None
+    size: str
+    seconds: str
+    prompt: str
+    remixed_from_video_id: str | None
+    error: VideoError | None
+    backlot: Backlot
+
+
+class VideoPage(Schema):
+    object: Literal["list"]
+    data: list[Video]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
+
+
+class Deleted(Schema):
+    id: str
+    object: Literal["video.deleted"]
+    deleted: bool
+
+
+class Choice(Schema):
+    index: int
+    text: str
+    finish_reason: Literal["stop", "length", "content_filter"]
+    logprobs: None
+
+
+class Usage(Schema):
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+class Completion(Schema):
+    id: str
+    object: Literal["text_completion"]
+    created: int
+    model: str
+    choices: list[Choice]
+    usage: Usage
+    backlot: dict[str, Any]
+
+
+class Model(Schema):
+    id: str
+    object: Literal["model"]
+    created: int
+    owned_by: str
+    backlot: dict[str, Any]
+
+
+class ModelList(Schema):
+    object: Literal["list"]
+    data: list[Model]
+
+
+class Event(Schema):
+    at: datetime
+    from_state: str
+    to_state: str
+    cause: str
+    fence: int
+
+
+class AttemptDocument(Schema):
+    """One worker's turn: `outcome` is empty while it runs."""
+
+    fence: int
+    started_at: datetime
+    ended_at: datetime | None
+    outcome: str
+    detail: str
+    stage: str
+    step: int
+    resumed_from_step: int
+    checkpoints: int
+    device: str
+    gpu_ms: int
+    stages: dict[str, Any]
+
+
+class JobDocument(Schema):
+    """A job with how it got where it is. Times in UTC."""
+
+    id: str
+    kind: Literal["clip", "code"]
+    model: str
+    state: str
+    cause: str
+    prompt: str
+    spec: dict[str, Any]
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    steps: int
+    steps_run: int
+    checkpoints: int
+    tokens_in: int
+    tokens_out: int
+    stages: dict[str, Any]
+    device: str
+    error: VideoError | None
+    queue_position: int | None
+    eta_s: float | None
+    eta_low_s: float | None
+    eta_high_s: float | None
+    waiting_because: str | None
+    units: float
+    quote: float
+    charge: float | None
+    quote_micro: int
+    charge_micro: int | None
+    decision: str
+    attempts: list[AttemptDocument]
+    events: list[Event]
+
+
+class QuoteDocument(Schema):
+    """What a request would cost at most, and whether it would be allowed now. Money as in the Video object."""
+
+    model: str
+    spec: dict[str, Any]
+    allowed: bool
+    code: str | None
+    message: str
+    would_allow: str | None
+    retry_after_s: float | None
+    units: float
+    quote: float
+    quote_micro: int
+    available_micro: int
+    micro_per_unit: int
+    price_version: int
+    estimate_gpu_s: float
+    layers: list[dict[str, Any]]
+
+
+TEXT, WHOLE, NUMBER, FLAG = {"type": "string"}, {"type": "integer"}, {"type": "number"}, {"type": "boolean"}
+CLIP_FIELDS = {
+    "prompt": {
+        **TEXT,
+        "description": "What to show.",
+        "example": "A red circle moves right over a blue wall",
+    },
+    "model": {
+        **TEXT,
+        "description": "An id of GET /v1/models; left out: the clip model that ships.",
+        "example": "pocket-video",
+    },
+    "size": {**TEXT, "description": "WIDTHxHEIGHT within the tier; left out: what the model does best."},
+    "seconds": {**TEXT, "description": "Whole seconds within the tier; left out: what the model does best."},
+    "seed": {
+        **WHOLE,
+        "description": "The same seed, model and fields give the same clip; left out: a random one.",
+    },
+    "steps": {**WHOLE, "description": "Only the tier's own number of denoising steps; best left out."},
+}
+CODE_FIELDS = {
+    "prompt": {**TEXT, "description": "The code to continue.", "example": "def fibonacci(n):\n"},
+    "model": {
+        **TEXT,
+        "description": "An id of GET /v1/models; left out: the code model that ships.",
+        "example": "pocket-code",
+    },
+    "max_tokens": {**WHOLE, "description": "The most tokens to write; the quote is for all of them."},
+    "temperature": {**NUMBER, "description": "0 to 2."},
+    "top_p": {**NUMBER, "description": "0.01 to 1."},
+    "seed": WHOLE,
+    "stop": {
+        "oneOf": [TEXT, {"type": "array", "items": TEXT}],
+        "description": "Up to four texts that end the answer.",
+    },
+    "stream": {**FLAG, "description": "Server-sent events instead of one answer."},
+    "stream_options": {"type": "object", "properties": {"include_usage": FLAG}},
+}
+
+
+def body(fields: dict[str, Any], *, required: tuple[str, ...] = ("prompt",)) -> dict[str, Any]:
+    """The OpenAPI request body of a call that takes a form or JSON and checks its fields itself."""
+    schema = {"type": "object", "properties": fields, "required": list(required)}
+    content = {kind: {"schema": schema} for kind in ("application/json", "multipart/form-data")}
+    return {"requestBody": {"required": True, "content": content}}

@@ -1,0 +1,169 @@
+"""How jobs and models look from outside. The Video object is the one the stock client parses; what it has no place for
+stands under the one extra key `backlot`.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Prefetch, QuerySet
+
+from generation.models import Asset, Attempt, Job, Kind, RegisteredModel, State
+from generation.standing import Standing
+from safety.models import Credential
+
+STATUS = {
+    State.SCREENING: "queued",
+    State.QUEUED: "queued",
+    State.RUNNING: "in_progress",
+    State.FINISHING: "in_progress",
+    State.HELD: "in_progress",
+    State.REVIEW: "in_progress",
+    State.DELIVERED: "completed",
+    State.WITHDRAWN: "failed",
+    State.BLOCKED: "failed",
+    State.CANCELLED: "failed",
+    State.FAILED: "failed",
+}
+# Denoising is nearly all of a clip's time; what comes after it has no steps to count.
+PROGRESS_OF_STEPS = 90
+PROGRESS_AFTER_STEPS = {State.FINISHING: 92, State.HELD: 97, State.REVIEW: 97, State.DELIVERED: 100}
+WITHDRAWN = {
+    "code": "content_withdrawn",
+    "message": "This clip was withdrawn from delivery after a safety review.",
+}
+MICRO = 1_000_000
+# How often a client may ask: a tenth of the expected wait, between half a second and five.
+POLL_LEAST_MS, POLL_MOST_MS, POLLS_PER_WAIT = 500, 5_000, 10
+
+
+def visible_clips(organization_id: int) -> QuerySet[Job]:
+    """The clips that an organization sees, with all that `video` reads: three queries, however many clips."""
+    return (
+        Job.objects.filter(organization_id=organization_id, kind=Kind.CLIP, deleted_at=None)
+        .select_related("model", "lane__tier")
+        .prefetch_related(
+            Prefetch("attempts", Attempt.objects.filter(ended_at=None), to_attr="live_attempts"),
+            Prefetch("assets", Asset.objects.filter(role="video", removed_at=None), to_attr="live_assets"),
+        )
+    )
+
+
+def credential_states(jobs: Iterable[Job]) -> dict[str, str]:
+    """Digest of a delivered file → how its credentials verified; one query for all jobs."""
+    digests = [asset.digest for job in jobs for asset in job.live_assets]
+    if not digests:
+        return {}
+    return dict(Credential.objects.filter(signed_digest__in=digests).values_list("signed_digest", "state"))
+
+
+def video(job: Job, states: Mapping[str, str], standing: Standing | None = None) -> dict[str, Any]:
+    """The Video object. `job` comes from visible_clips; `standing` is left out of lists, where it would cost a query
+    per clip."""
+    live = job.live_attempts[0] if job.live_attempts else None
+    return {
+        "id": job.public_id,
+        "object": "video",
+        "model": job.model.name,
+        "status": STATUS[job.state],
+        "progress": progress(job, live),
+        "created_at": epoch(job.created_at),
+        "completed_at": epoch(job.finished_at) if job.state == State.DELIVERED else None,
+        "expires_at": None,
+        "size": f"{job.spec['width']}x{job.spec['height']}",
+        "seconds": str(job.spec["seconds"]),
+        "prompt": job.prompt,
+        "remixed_from_video_id": None,
+        "error": failure(job),
+        "backlot": _extras(job, live, states, standing),
+    }
+
+
+def _extras(
+    job: Job, live: Attempt | None, states: Mapping[str, str], standing: Standing | None
+) -> dict[str, Any]:
+    digest = job.live_assets[0].digest if job.live_assets else None
+    return {
+        "state": job.state,
+        "stage": live.stage if live else job.state,
+        "steps": job.steps,
+        "steps_run": steps_run(job, live),
+        "checkpoints": max(job.checkpoints, live.checkpoints if live else 0),
+        "seed": job.seed,
+        **where(standing),
+        **money(job),
+        "decision": str(job.decision_id),
+        "credentials": states.get(digest) if digest else None,
+        "stages": job.stages or (live.stages if live else {}),
+    }
+
+
+def where(standing: Standing | None) -> dict[str, Any]:
+    """Queue position from 1, seconds to the end with their interval, and why it waits; nulls where it doesn't."""
+    return {
+        "queue_position": standing.position if standing else None,
+        "eta_s": standing.eta_s if standing else None,
+        "eta_low_s": standing.eta_low_s if standing else None,
+        "eta_high_s": standing.eta_high_s if standing else None,
+        "waiting_because": standing.reason if standing else None,
+    }
+
+
+def money(job: Job) -> dict[str, Any]:
+    """What was quoted and charged, in credits and exactly in micro-credits; the charge is null until the job ends."""
+    return {
+        "units": job.units_micro / MICRO,
+        "quote": job.quote_micro / MICRO,
+        "charge": None if job.charge_micro is None else job.charge_micro / MICRO,
+        "quote_micro": job.quote_micro,
+        "charge_micro": job.charge_micro,
+    }
+
+
+def progress(job: Job, live: Attempt | None) -> int:
+    """Percent: the share of the steps that ran, then fixed marks for what follows the last step."""
+    if job.state in PROGRESS_AFTER_STEPS:
+        return PROGRESS_AFTER_STEPS[job.state]
+    return PROGRESS_OF_STEPS * steps_run(job, live) // job.steps if job.steps else 0
+
+
+def steps_run(job: Job, live: Attempt | None) -> int:
+    return max(job.steps_run, live.step if live else 0)
+
+
+def failure(job: Job) -> dict[str, str] | None:
+    """The client's VideoCreateError, or None while nothing failed."""
+    if job.state == State.WITHDRAWN:
+        return WITHDRAWN
+    if STATUS[job.state] != "failed":
+        return None
+    return {
+        "code": job.error_code or job.state,
+        "message": job.error_message or f"This job ended: {job.state_cause}.",
+    }
+
+
+def poll_after_ms(standing: Standing | None) -> int:
+    """`openai-poll-after-ms`: the client reads it once and then keeps to it."""
+    if standing is None or standing.eta_s is None:
+        return POLL_LEAST_MS
+    return int(min(POLL_MOST_MS, max(POLL_LEAST_MS, standing.eta_s * 1000 / POLLS_PER_WAIT)))
+
+
+def model_object(model: RegisteredModel) -> dict[str, Any]:
+    return {
+        "id": model.name,
+        "object": "model",
+        "created": epoch(model.created_at),
+        "owned_by": "backlot",
+        "backlot": {
+            "kind": model.kind,
+            "revision": model.revision,
+            "description": model.description,
+            **model.facts,
+        },
+    }
+
+
+def epoch(moment: datetime | None) -> int | None:
+    return int(moment.timestamp()) if moment else None

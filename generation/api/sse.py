@@ -1,0 +1,40 @@
+"""Server-sent events: how one is written, and the response that carries them."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+from django.http import HttpRequest, StreamingHttpResponse
+
+from accounts.errors import ApiError
+
+HEARTBEAT = b": still here\n\n"
+DONE = b"data: [DONE]\n\n"
+MOST_SEQ = 2**31 - 1
+
+
+def event(data: dict[str, Any], number: int | None = None, name: str | None = None) -> bytes:
+    """One event; `number` is what a client sends back as Last-Event-ID, `name` the event's type where it has one."""
+    lines = [f"id: {number}"] if number is not None else []
+    if name is not None:
+        lines.append(f"event: {name}")
+    lines.append(f"data: {json.dumps(data, ensure_ascii=False)}")
+    return ("\n".join(lines) + "\n\n").encode()
+
+
+def respond(events: AsyncIterator[bytes]) -> StreamingHttpResponse:
+    """The stream, marked so that no cache and no proxy holds it back."""
+    headers = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
+    return StreamingHttpResponse(events, content_type="text/event-stream", headers=headers)
+
+
+def last_event_id(request: HttpRequest) -> int:
+    """The number behind which a client wants to go on; 0 where it starts afresh."""
+    header = request.headers.get("Last-Event-ID", "").strip()
+    if not header:
+        return 0
+    if not header.isascii() or not header.isdigit() or int(header) > MOST_SEQ:
+        raise ApiError(
+            "invalid_value", "Last-Event-ID has to be the id of an event of this stream.", "Last-Event-ID"
+        )
+    return int(header)

@@ -1,0 +1,171 @@
+"""/v1/videos, as the stock client calls it."""
+
+import re
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from django.core.files.uploadedfile import UploadedFile
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from ninja import Router
+from pydantic import Field
+
+from accounts.errors import ApiError
+from generation import admission, cancellation, delivery
+from generation.api import documents, shapes
+from generation.api.fields import idempotency_key, known_only, request_fields
+from generation.models import Job
+from generation.standing import standing
+
+router = Router(tags=["videos"])
+
+FIELDS = ("prompt", "model", "size", "seconds", "seed", "steps", "input_reference")
+PUBLIC_ID = re.compile(r"video_([0-9a-f]{32})")
+IMAGES = ("PNG", "JPEG", "WEBP")
+Variant = Literal["video", "thumbnail", "spritesheet"]
+
+
+@router.post(
+    "/videos",
+    response=documents.Video,
+    openapi_extra=documents.body(documents.CLIP_FIELDS),
+    summary="Make a clip",
+)
+def create(request: HttpRequest, response: HttpResponse):
+    """Queues a clip and returns at once. Multipart, as the stock client sends it, or JSON."""
+    key = idempotency_key(request)
+    fields = known_only(request_fields(request, files=("input_reference",)), FIELDS)
+    refuse_input_image(fields.pop("input_reference", None))
+    job = admission.submit_clip(request.caller, fields, idempotency_key=key, source="api")
+    return _shown(_visible(request).get(pk=job.pk), response)
+
+
+@router.get("/videos", response=documents.VideoPage, summary="List clips")
+def page(
+    request: HttpRequest,
+    after: str | None = None,
+    limit: Annotated[int, Field(ge=1, le=100)] = 20,
+    order: Literal["asc", "desc"] = "desc",
+):
+    """The organization's clips by time of creation. `after` is the last id of the page before."""
+    jobs = list(_ordered(_visible(request), order, after)[: limit + 1])
+    shown, more = jobs[:limit], len(jobs) > limit
+    states = shapes.credential_states(shown)
+    return {
+        "object": "list",
+        "data": [shapes.video(job, states) for job in shown],
+        "first_id": shown[0].public_id if shown else None,
+        "last_id": shown[-1].public_id if shown else None,
+        "has_more": more,
+    }
+
+
+@router.post("/videos/edits", summary="Edit a clip (not offered yet)")
+@router.post("/videos/extensions", summary="Extend a clip (not offered yet)", url_name="extensions")
+@router.post("/videos/characters", summary="Make a character (not offered)", url_name="characters")
+def not_offered(request: HttpRequest):
+    """A clear 501, so that a client doesn't try again."""
+    raise ApiError(
+        "not_implemented", "This installation makes clips from text. Nothing was queued or charged."
+    )
+
+
+@router.get("/videos/{video_id}", response=documents.Video, summary="Read a clip")
+def retrieve(request: HttpRequest, video_id: str, response: HttpResponse):
+    """The clip with its place in the queue, its progress, its quote and its charge."""
+    return _shown(find(request, video_id), response)
+
+
+@router.delete("/videos/{video_id}", response=documents.Deleted, summary="Cancel or delete a clip")
+def delete(request: HttpRequest, video_id: str):
+    """Cancels a clip that is still being made (charged for the steps that ran); deletes one that has ended."""
+    job = find(request, video_id)
+    if job.is_open:
+        cancellation.cancel(job, "cancelled by its owner")
+    else:
+        delivery.remove(job, request.caller)
+    return {"id": job.public_id, "object": "video.deleted", "deleted": True}
+
+
+@router.api_operation(["GET", "HEAD"], "/videos/{video_id}/content", summary="Download a clip")
+def content(request: HttpRequest, video_id: str, variant: Variant = "video", download: bool = False):
+    """Redirects to a link that lives for a minute and takes Range. `download=true` asks browsers to save it."""
+    if variant != "video":
+        raise ApiError("not_implemented", f"There is no {variant} yet. Ask for the video.", param="variant")
+    link = HttpResponseRedirect(delivery.clip_link(find(request, video_id), attachment=download))
+    link["Cache-Control"] = "no-store"
+    return link
+
+
+@router.post("/videos/{video_id}/remix", summary="Remix a clip (not offered yet)")
+def remix(request: HttpRequest, video_id: str):
+    """A clear 501 for a clip of one's own; not found for any other."""
+    find(request, video_id)
+    return not_offered(request)
+
+
+def find(request: HttpRequest, video_id: str) -> Job:
+    """The caller's clip; another organization's is simply not found."""
+    match = PUBLIC_ID.fullmatch(video_id)
+    job = _visible(request).filter(pk=UUID(match[1])).first() if match else None
+    if job is None:
+        raise ApiError(
+            "not_found", f"There is no clip {video_id[:80]!r} in this organization.", param="video_id"
+        )
+    return job
+
+
+def refuse_input_image(value: UploadedFile | Any) -> None:
+    """No model here starts from an image yet: say so, or say that the file is no image in the first place."""
+    if value in (None, ""):
+        return
+    if isinstance(value, UploadedFile) and not _is_image(value):
+        raise ApiError(
+            "invalid_image",
+            f"input_reference is no image that can be read. Send {', '.join(IMAGES)}. Nothing was queued or charged.",
+            param="input_reference",
+        )
+    raise ApiError(
+        "not_implemented",
+        "No model here starts from an image yet. Leave input_reference out. Nothing was queued or charged.",
+        param="input_reference",
+    )
+
+
+def _is_image(file: UploadedFile) -> bool:
+    from PIL import Image  # only where a file was sent
+
+    try:
+        with Image.open(file, formats=IMAGES) as image:
+            image.verify()
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return False
+    return True
+
+
+def _visible(request: HttpRequest) -> QuerySet[Job]:
+    return shapes.visible_clips(request.caller.organization.pk)
+
+
+def _shown(job: Job, response: HttpResponse) -> dict[str, Any]:
+    place = standing(job) if job.is_open else None
+    if job.is_open:
+        response["openai-poll-after-ms"] = str(shapes.poll_after_ms(place))
+    return shapes.video(job, shapes.credential_states([job]), place)
+
+
+def _ordered(jobs: QuerySet[Job], order: str, after: str | None) -> QuerySet[Job]:
+    """By (created_at, id), from behind the cursor."""
+    compare, sign = ("gt", "") if order == "asc" else ("lt", "-")
+    if after:
+        match = PUBLIC_ID.fullmatch(after)
+        cursor = jobs.filter(pk=UUID(match[1])).values_list("created_at", "pk").first() if match else None
+        if cursor is None:
+            raise ApiError(
+                "invalid_value", "`after` has to be the id of a clip of this organization.", param="after"
+            )
+        jobs = jobs.filter(
+            Q(**{f"created_at__{compare}": cursor[0]})
+            | Q(created_at=cursor[0], **{f"id__{compare}": cursor[1]})
+        )
+    return jobs.order_by(f"{sign}created_at", f"{sign}id")

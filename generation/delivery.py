@@ -1,0 +1,144 @@
+"""Who may have a file, and for how long: authorize first, then a link that lives 60 s at most.
+
+Every use of a link looks at the rows again, so that a withdrawal or a deletion is one at once, whatever links are out.
+"""
+
+import logging
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from django.core.files.storage import Storage, default_storage
+from django.db import transaction
+from django.db.models.functions import Now
+
+from accounts import audit, operations
+from accounts.errors import ApiError
+from accounts.identity import Caller
+from generation.models import Asset, Attempt, Job, State
+
+logger = logging.getLogger(__name__)
+
+CLIPS, PREVIEWS = "clips", "previews"
+# A preview may be seen while its clip is being made and afterwards, never once a person or a gate has said no.
+PREVIEW_STATES = (State.QUEUED, State.RUNNING, State.FINISHING, State.HELD, State.DELIVERED, State.CANCELLED)
+
+
+@dataclass(frozen=True)
+class Deliverable:
+    """A stored file that may be sent now; `digest` is empty for a preview."""
+
+    path: str
+    media_type: str
+    digest: str = ""
+
+
+def clip_link(job: Job, *, attachment: bool = False) -> str:
+    """A URL for the clip's file. Raises ApiError: not_ready, content_withdrawn, or not_found where there is none."""
+    if job.state == State.WITHDRAWN:
+        raise withdrawn(job)
+    if job.is_open:
+        raise ApiError(
+            "not_ready", f"{job.public_id} is {job.state}; its file comes when its status is completed."
+        )
+    asset = None
+    if job.state == State.DELIVERED and job.deleted_at is None:
+        asset = Asset.objects.filter(job=job, role="video", removed_at=None).first()
+    if asset is None:
+        raise ApiError(
+            "not_found", f"{job.public_id} ended as {job.error_code or job.state} and has no file."
+        )
+    return default_storage.url(asset.path, parameters=_disposition(job, asset.path, attachment=attachment))
+
+
+def preview_link(attempt: Attempt) -> str | None:
+    """A URL for the newest preview of an attempt that passed the frame gates, or None while there is none."""
+    return default_storage.url(attempt.preview) if attempt.preview else None
+
+
+def withdrawn(job: Job) -> ApiError:
+    return ApiError(
+        "content_withdrawn", f"{job.public_id} was withdrawn from delivery after a safety review."
+    )
+
+
+def deliverable(path: str) -> Deliverable:
+    """The file behind a live link, by what its rows say now; raises ApiError not_found or content_withdrawn."""
+    found = _preview(path) if PurePosixPath(path).parts[:1] == (PREVIEWS,) else _clip(path)
+    if found is None:
+        raise ApiError("not_found", "This file is no longer delivered.")
+    return found
+
+
+def remove(job: Job, caller: Caller) -> None:
+    """Take an ended job out of its owner's sight and delete its files. Its decision, charge and events stay.
+
+    Files go after the commit; one that can't be deleted becomes an operational event, and nobody can reach it anyway.
+    """
+    with transaction.atomic():
+        kept = Job.objects.filter(pk=job.pk, deleted_at=None).update(deleted_at=Now())
+        if not kept:
+            return
+        Asset.objects.filter(job=job, removed_at=None).update(removed_at=Now())
+        audit.record(
+            actor=caller.user or f"API key {caller.api_key}",
+            action="job.delete",
+            target=f"job:{job.pk}",
+            reason="deleted by its owner",
+            before={"state": job.state},
+            after={"deleted": True},
+            organization=job.organization,
+        )
+        transaction.on_commit(lambda: purge(job))
+
+
+def purge(job: Job, storage: Storage = default_storage) -> None:
+    """Delete every file of a job, clip and previews; safe to repeat."""
+    for root in (CLIPS, PREVIEWS):
+        try:
+            _delete_tree(storage, f"{root}/{job.pk}")
+        except OSError as error:
+            logger.warning("files of %s could not be deleted: %s", job.public_id, error)
+            operations.report(
+                "media.not_deleted", "error", f"job:{job.pk}", {"error": str(error), "root": root}
+            )
+
+
+def _clip(path: str) -> Deliverable | None:
+    asset = Asset.objects.select_related("job").filter(path=path).first()
+    if asset is None:
+        return None
+    if asset.job.state == State.WITHDRAWN:
+        raise withdrawn(asset.job)
+    if asset.removed_at or asset.job.deleted_at or asset.job.state != State.DELIVERED:
+        return None
+    return Deliverable(asset.path, asset.media_type, asset.digest)
+
+
+def _preview(path: str) -> Deliverable | None:
+    """A preview belongs to an attempt; those before the newest one passed the gates too, or there'd be no newer one."""
+    parts = PurePosixPath(path).parts
+    if len(parts) != 4 or not parts[2].isdecimal():
+        return None
+    attempt = Attempt.objects.select_related("job").filter(fence=int(parts[2])).first()
+    newest = PurePosixPath(attempt.preview).parts if attempt else ()
+    if not newest or parts[:3] != newest[:3] or parts[3] > newest[3]:
+        return None
+    if attempt.job.deleted_at or attempt.job.state not in PREVIEW_STATES:
+        return None
+    return Deliverable(path, "image/webp")
+
+
+def _disposition(job: Job, path: str, *, attachment: bool) -> dict[str, str]:
+    name = f"{job.public_id}{PurePosixPath(path).suffix}"
+    return {"ResponseContentDisposition": f'{"attachment" if attachment else "inline"}; filename="{name}"'}
+
+
+def _delete_tree(storage: Storage, folder: str) -> None:
+    if not storage.exists(folder):
+        return
+    folders, files = storage.listdir(folder)
+    for name in files:
+        storage.delete(f"{folder}/{name}")
+    for name in folders:
+        _delete_tree(storage, f"{folder}/{name}")
+    storage.delete(folder)
