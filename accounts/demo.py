@@ -58,6 +58,10 @@ class SignIn:
 
 CREDIT = 1_000_000  # micro-credits
 
+# The grant of each organization has a fixed idempotency key: another amount needs another key, or the next start
+# of an installation that has the old one is refused.
+GRANT_KEY = "demo-grant"
+
 ORGANIZATIONS = (
     DemoOrganization("free-demo", "Free demo", "free", 500 * CREDIT),
     DemoOrganization("plus-demo", "Plus demo", "plus", 2_000 * CREDIT),

@@ -1,12 +1,15 @@
 """Demo data: made once, printed at every start, different per installation."""
 
 import stat
+from io import StringIO
 
 import pytest
+from django.core.management import call_command
 from django.utils import timezone
 
 from accounts import demo, tiers
 from accounts.models import AuditEntry, Membership, Organization, StaffRole, User
+from billing import statement
 
 pytestmark = pytest.mark.django_db
 
@@ -65,3 +68,17 @@ def test_two_installations_have_different_passwords_and_a_lost_file_makes_new_on
 
 def test_before_the_demo_data_there_are_no_sign_ins(tmp_path):
     assert demo.sign_ins(tmp_path) == []
+
+
+def test_the_command_prints_the_sign_ins_and_gives_credit_once(settings, tmp_path):
+    settings.HOME = tmp_path
+    printed = []
+    for _ in range(2):
+        out = StringIO()
+        call_command("seed_demo", stdout=out)
+        printed.append(out.getvalue())
+    assert printed[0] == printed[1] == demo.table(demo.sign_ins(tmp_path)) + "\n"
+    for organization in demo.ORGANIZATIONS:
+        row = Organization.objects.get(slug=organization.slug)
+        assert statement.balances(row.pk).promotional_micro == organization.credit_micro
+    assert AuditEntry.objects.filter(action="credits.grant").count() == 4

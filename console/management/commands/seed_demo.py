@@ -19,8 +19,9 @@ class Command(BaseCommand):
                 ids[organization.slug],
                 organization.credit_micro,
                 bucket="promotional",
-                idempotency_key="demo-grant",
+                idempotency_key=demo.GRANT_KEY,
                 reason=demo.REASON,
                 expires_at=None,
+                actor=demo.AUTHOR,
             )
         self.stdout.write(demo.table(rows))
