@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import sys
+from typing import TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -33,8 +34,11 @@ SHARED: list[Processor] = [
 ]
 
 
-def configure() -> None:
-    """Set up both kinds of loggers from LOG_FORMAT and LOG_LEVEL. Called once by each process at its start."""
+def configure(stream: TextIO | None = None) -> None:
+    """Set up both kinds of loggers from LOG_FORMAT and LOG_LEVEL, on stderr or a stream of the caller's.
+
+    Called by each process at its start.
+    """
     json_lines = env.text("LOG_FORMAT", "text").lower() == "json"
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=SHARED,
@@ -43,7 +47,7 @@ def configure() -> None:
             render_json if json_lines else render_text,
         ],
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers = [handler]

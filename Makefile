@@ -1,0 +1,67 @@
+# Every target makes the environment first if it is missing or older than its pins. Paths may hold spaces: all here
+# are relative to this folder.
+
+PYTHON := .venv/bin/python
+INSTALLED := .venv/.installed
+SAMPLE_FLAGS := $(if $(filter 1,$(ONCE)),--once)
+# SHORT=1 leaves out what takes minutes.
+LONG := $(if $(filter 1,$(SHORT)), and not long)
+
+.DEFAULT_GOAL := help
+.PHONY: help install run up test lint e2e faults bench train-video train-code screens
+
+help:
+	@echo 'make run [ONCE=1]    start everything and make a sample clip and completion (ONCE=1: then stop)'
+	@echo 'make up              start everything, no sample'
+	@echo 'make test            the tests, on embedded servers or on DATABASE_URL and REDIS_URL'
+	@echo 'make lint            ruff and the import contracts'
+	@echo 'make e2e [SHORT=1]   in a real browser'
+	@echo 'make faults [SHORT=1] kills, stops and corruption'
+	@echo 'make bench [NAME=x]  one JSON object a line'
+	@echo 'make train-video, make train-code   train the models that ship, anew'
+	@echo 'make screens         the pictures in docs/screens, from a running Backlot'
+
+install: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@found=; for candidate in python3.11 python3; do \
+	  if "$$candidate" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null; then found=$$candidate; break; fi; \
+	done; \
+	if ! $(PYTHON) -m pip --version >/dev/null 2>&1; then \
+	  if [ -z "$$found" ]; then echo 'Backlot needs Python 3.11 (python3.11, or python3 of that version, on the PATH).' >&2; exit 1; fi; \
+	  echo "making .venv with $$found"; "$$found" -m venv --clear .venv; \
+	fi
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $(INSTALLED)
+
+run: $(INSTALLED)
+	@exec $(PYTHON) manage.py serve $(SAMPLE_FLAGS)
+
+up: $(INSTALLED)
+	@exec $(PYTHON) manage.py serve --no-sample
+
+test: $(INSTALLED)
+	$(PYTHON) -m pytest -m 'not e2e and not faults and not long'
+
+lint: $(INSTALLED)
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
+
+e2e: $(INSTALLED)
+	$(PYTHON) -m pytest -m 'e2e$(LONG)' tests/e2e
+
+faults: $(INSTALLED)
+	$(PYTHON) -m pytest -m 'faults$(LONG)'
+
+bench: $(INSTALLED)
+	@$(PYTHON) -m bench $(NAME)
+
+train-video: $(INSTALLED)
+	$(PYTHON) -m generation.engines.training.train_video $(ARGS)
+
+train-code: $(INSTALLED)
+	$(PYTHON) -m generation.engines.training.train_code $(ARGS)
+
+screens: $(INSTALLED)
+	$(PYTHON) -m tests.e2e.screens

@@ -1,0 +1,49 @@
+"""Which processes make a running Backlot, and how each is started."""
+
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[2]
+UVICORN_LOGS = PROJECT / "console" / "uvicorn-logs.json"
+
+
+@dataclass(frozen=True)
+class Program:
+    """A process to keep running: its name before each line, its command, what it sees in the environment."""
+
+    name: str
+    command: tuple[str, ...]
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def surroundings(self) -> dict[str, str]:
+        """The environment of the process."""
+        own = {"PYTHONUNBUFFERED": "1", "BACKLOT_PROCESS": self.name, **self.environment}
+        return {**os.environ, **own}
+
+
+def web(port: int) -> Program:
+    command = ["-m", "uvicorn", "console.asgi:application", "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--timeout-graceful-shutdown", "5", "--log-config", str(UVICORN_LOGS), "--no-access-log"]
+    # The header tells another `serve` on this port that it has met Backlot.
+    command += ["--no-server-header", "--header", "server:backlot"]
+    return Program("web", (sys.executable, *command))
+
+
+def worker(queue: str, slots: int, *extra: str) -> Program:
+    """A Celery worker of one queue. Threads, so that a model stays in the process and pings are answered."""
+    command = ["-m", "celery", "--quiet", "-A", "console.celery", "worker", "-Q", queue, "-n", f"{queue}@%h"]
+    command += ["--pool=threads", "-c", str(slots), "--without-gossip", "--without-mingle", "--loglevel=INFO"]
+    return Program(queue, (sys.executable, *command, *extra))
+
+
+def all_programs(port: int, home: Path) -> list[Program]:
+    """Web, a worker per pool, and upkeep with the beat inside."""
+    schedule = home / "run" / "beat-schedule"
+    return [
+        web(port),
+        worker("clips", 1),
+        worker("code", 2),
+        worker("upkeep", 2, "-B", "-s", str(schedule)),
+    ]
