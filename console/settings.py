@@ -67,9 +67,10 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "console.requests.PlainErrors",
+    # After PlainErrors, so that allauth sees its own exceptions first: "sign in again" is one of them.
     "allauth.account.middleware.AccountMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
-    "console.requests.PlainErrors",
 ]
 
 ROOT_URLCONF = "console.urls"

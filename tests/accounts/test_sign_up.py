@@ -80,3 +80,11 @@ def test_a_locked_person_stays_out(client, owner):
     User.objects.update(is_active=False)
     sign_in(client, "owner@example.com", "a long enough password")
     assert SESSION_KEY not in client.session
+
+
+def test_a_second_factor_asks_for_the_password_again_first(client, owner):
+    client.force_login(owner)
+    assert client.get("/accounts/2fa/").status_code == 200
+    answer = client.get("/accounts/2fa/totp/activate/")
+    assert answer.status_code == 302
+    assert answer.headers["Location"].startswith("/accounts/reauthenticate/")
