@@ -1,5 +1,7 @@
 """The models that may serve requests."""
 
+from pathlib import Path
+
 from django.conf import settings
 
 from accounts.errors import ApiError
@@ -24,6 +26,6 @@ def find(name: str | None, kind: str) -> RegisteredModel:
     return models[name or DEFAULT[kind]]
 
 
-def folder(model: RegisteredModel) -> str:
+def folder(model: RegisteredModel) -> Path:
     """Where the model's files lie; a relative folder is inside the project."""
-    return str(settings.BASE_DIR / model.folder)
+    return settings.BASE_DIR / model.folder

@@ -8,7 +8,6 @@ import os
 import signal
 import socket
 import threading
-from pathlib import Path
 from typing import Any
 
 from django.db import connection
@@ -80,7 +79,7 @@ class Station:
 
 def _load(model: RegisteredModel) -> Any:
     """The engine for a row of the registry; the revision that checkpoints carry is the row's."""
-    folder = Path(registry.folder(model))
+    folder = registry.folder(model)
     logger.info("loading model", extra={"model": str(model), "folder": str(folder)})
     if model.kind == Kind.CLIP:
         from generation.engines.video import VideoEngine
