@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import sys
 from datetime import UTC, datetime
 from typing import TextIO
@@ -38,8 +39,12 @@ class Output:
         try:
             self.stream.write(text + "\n")
             self.stream.flush()
-        except (BrokenPipeError, ValueError):  # ValueError: the stream was closed on our side
+        except BrokenPipeError:
             self.closed = True
+            # What is buffered would fail again when Python flushes at exit.
+            nothing = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nothing, self.stream.fileno())
+            os.close(nothing)
 
     @staticmethod
     def _wrapped(name: str, text: str) -> str:

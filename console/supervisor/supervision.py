@@ -43,11 +43,16 @@ class Supervision:
     """
 
     def __init__(
-        self, programs: list[Program], output: Output, watch: Callable[[], None] | None = None
+        self,
+        programs: list[Program],
+        output: Output,
+        watch: Callable[[], None] | None = None,
+        drain_s: float = DRAIN_S,
     ) -> None:
         self.slots = [Slot(program) for program in programs]
         self.output = output
         self.watch = watch
+        self.drain_s = drain_s
         self.asked: list[int] = []  # the signals that came
         self._selector = selectors.DefaultSelector()
         self._watched_at = 0.0
@@ -95,7 +100,7 @@ class Supervision:
     def stop(self) -> list[str]:
         """SIGTERM to all, then wait; a second signal, or the end of the patience, kills. Names of the killed."""
         children = [slot.child for slot in self.slots if slot.child is not None]
-        signals, end = len(self.asked), time.monotonic() + DRAIN_S
+        signals, end = len(self.asked), time.monotonic() + self.drain_s
         for child in children:
             child.ask_to_stop()
         while any(child.status is None for child in children) and time.monotonic() < end:
@@ -109,7 +114,7 @@ class Supervision:
                 self._close(slot)
         if killed:
             logger.warning(
-                "killed after waiting for them to drain", processes=", ".join(killed), waited_s=DRAIN_S
+                "killed after waiting for them to drain", processes=", ".join(killed), waited_s=self.drain_s
             )
         return killed
 
