@@ -11,5 +11,6 @@ urlpatterns = [
     path("readyz", readyz, name="readyz"),
     path("media/<str:token>", media, name="media"),
     path("accounts/", include("allauth.urls")),
+    path("", include("console.pages")),
     path("", api.urls),
 ]

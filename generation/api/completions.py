@@ -9,7 +9,6 @@ from typing import Any
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
-from django.db import close_old_connections
 from django.http import HttpRequest, HttpResponse
 from ninja import Router
 
@@ -19,6 +18,7 @@ from generation import admission, cancellation
 from generation.api import documents, shapes, sse
 from generation.api.fields import idempotency_key, known_only, request_fields
 from generation.models import Job, Kind
+from generation.pooling import give_back
 from generation.streams import TokenEvent, follow_tokens
 
 logger = logging.getLogger(__name__)
@@ -114,7 +114,7 @@ def _submit(caller: Caller, fields: dict[str, Any], key: str | None) -> Job:
     try:
         return admission.submit_code(caller, fields, idempotency_key=key, source="api")
     finally:
-        close_old_connections()
+        give_back()
 
 
 async def _events(
@@ -192,7 +192,7 @@ def _cancel(job: Job) -> None:
     except ApiError as error:
         logger.info("%s was not cancelled after its reader left: %s", job.public_id, error)
     finally:
-        close_old_connections()
+        give_back()
 
 
 def failure(error: dict[str, Any]) -> ApiError:

@@ -6,12 +6,12 @@ from typing import BinaryIO
 from asgiref.sync import sync_to_async
 from django.core.exceptions import SuspiciousFileOperation
 from django.core.files.storage import default_storage
-from django.db import close_old_connections
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, StreamingHttpResponse
 
 from accounts.errors import ApiError
 from generation import delivery, ranges
 from generation.delivery import Deliverable
+from generation.pooling import give_back
 from generation.storage import Grant, LinkDead, read_token
 
 CHUNK = 256 * 1024
@@ -42,7 +42,7 @@ def _open(grant: Grant) -> tuple[Deliverable, BinaryIO, int]:
     except (FileNotFoundError, SuspiciousFileOperation) as error:
         raise ApiError("not_found", "This file is no longer stored.") from error
     finally:
-        close_old_connections()
+        give_back()
 
 
 def _respond(
