@@ -85,11 +85,12 @@ class CodeEngine:
         given: str = "",
         given_tokens: int | None = None,
     ) -> Iterator[Piece]:
-        """Sample an answer of at most `max_tokens` tokens; closing the iterator ends the work.
+        """Sample at most `max_tokens` tokens more; closing the iterator ends the work.
 
-        `given` is what was delivered of this answer already and is not sent again; `given_tokens` is the sum of its
-        pieces' tokens (counted afresh if unknown) and is part of `max_tokens`. A temperature of 0 takes the likeliest
-        token. The end-of-text token is not counted. Raises ContextTooLong or UnsupportedWork at once.
+        `given` is what was delivered of this answer already: it is read, not sent again, and the answer goes on after
+        it. `given_tokens`, the sum of its pieces' tokens, places it exactly in the seed's draws; left out, they are
+        counted afresh from the text. A temperature of 0 takes the likeliest token. The end-of-text token is not
+        counted. Raises ContextTooLong or UnsupportedWork at once.
         """
         _check_settings(max_tokens, temperature, top_p, stop)
         prompt_ids = self._tokenizer.encode(prompt).ids or [self._start_id()]
@@ -98,7 +99,7 @@ class CodeEngine:
         given_ids = self._tokenizer.encode(given, add_special_tokens=False).ids
         place = len(given_ids) if given_tokens is None else given_tokens
         ids = prompt_ids + given_ids
-        end = min(max_tokens, place + max(self.context_length - len(ids), 0))
+        end = place + min(max_tokens, max(self.context_length - len(ids), 0))
         return self._pieces(_Answer(ids, place, end, temperature, top_p, seed, tuple(stop)))
 
     def _pieces(self, answer: _Answer) -> Iterator[Piece]:
