@@ -57,7 +57,9 @@ class Books:
         """Keep the figures in memory in step; the stored balance is moved by the trigger on entries."""
         if account.balance is None:
             return
-        known = next((a for a in self.accounts if a.pk == account.pk), account)
+        # The same account may have been read twice; one that isn't stored yet is only itself.
+        same = (a for a in self.accounts if a is account or (a.pk is not None and a.pk == account.pk))
+        known = next(same, account)
         known.balance += amount
         if account.kind == Kind.HELD:
             self.held += amount
