@@ -25,10 +25,27 @@ QUIET = {
     "httpx": logging.WARNING,
     "asyncio": logging.WARNING,
 }
+NOISE = ("color_message", "request", "status_code")  # what uvicorn and Django add for handlers of their own
+
+
+def drop_noise(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
+    for key in NOISE:
+        event.pop(key, None)
+    return event
+
+
+class Unexpected(logging.Filter):
+    """Django logs every 4xx and 5xx answer; only those with a traceback say something new."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.name != "django.request" or bool(record.exc_info)
+
+
 SHARED: list[Processor] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
     structlog.stdlib.ExtraAdder(),
+    drop_noise,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
     structlog.processors.format_exc_info,
 ]
@@ -49,6 +66,7 @@ def configure(stream: TextIO | None = None) -> None:
     )
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(formatter)
+    handler.addFilter(Unexpected())
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(env.text("LOG_LEVEL", "INFO").upper())

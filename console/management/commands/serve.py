@@ -20,7 +20,7 @@ from console.supervisor.supervision import Supervision
 
 logger = structlog.get_logger("backlot.serve")
 
-READY_WITHIN_S = 300
+READY_WITHIN_S, ASK_EVERY_S = 300, 1
 SAMPLE = Program("sample", (sys.executable, str(PROJECT / "manage.py"), "sample"))
 INTERRUPTED = 130
 
@@ -86,12 +86,14 @@ class Command(BaseCommand):
 
     def _wait_until_ready(self, supervision: Supervision) -> str:
         """Until /readyz is content, or we are told to stop; otherwise what is wrong."""
-        began = told_at = time.monotonic()
-        missing = "nothing was asked yet"
+        began = told_at = asked_at = time.monotonic()
         while not supervision.stopping:
-            supervision.turn(0.5)
-            missing = address.missing_for_readiness(settings.PORT)
+            supervision.turn()
             now = time.monotonic()
+            if now - asked_at < ASK_EVERY_S:
+                continue
+            asked_at = now
+            missing = address.missing_for_readiness(settings.PORT)
             if not missing:
                 logger.info("ready", after_s=round(now - began, 1))
                 return ""
