@@ -131,6 +131,7 @@ class RegisteredModel(models.Model):
         CANDIDATE = "candidate"
         ACTIVE = "active"
         QUARANTINED = "quarantined"
+        RETIRED = "retired"
 
     name = models.SlugField()
     revision = models.CharField(max_length=40)

@@ -2,6 +2,9 @@
 
 from django.db import migrations
 
+from generation import registry
+from generation.registry import SHIPPED
+
 TIERS = {
     # tier: (weight, floor, burst cap of clips, preemptible), as in the tier table of the specification
     "free": (1, 0.0, 3, True),
@@ -25,32 +28,9 @@ def ship(apps, schema_editor):
         for pool in ("clips", "code")
         for tier, (weight, floor, cap, preemptible) in TIERS.items()
     )
-    RegisteredModel.objects.create(
-        name="pocket-video",
-        revision="1",
-        kind="clip",
-        status="active",
-        pool_id="clips",
-        folder="generation/weights/pocket-video",
-        description="A tiny text-to-video diffusion transformer for a world of coloured shapes that move.",
-        precision="fp32",
-        facts={"sizes": ["64x64"], "seconds": [2], "fps": 8, "guidance": 4.0},
-        gpu_ms_fixed=600,
-        gpu_ms_per_step=80,
-    )
-    RegisteredModel.objects.create(
-        name="pocket-code",
-        revision="1",
-        kind="code",
-        status="active",
-        pool_id="code",
-        folder="generation/weights/pocket-code",
-        description="A tiny language model of the Python standard library's source. It writes what looks like Python.",
-        precision="fp32",
-        facts={"context": 512},
-        gpu_ms_fixed=50,
-        gpu_ms_per_step=8,
-    )
+    for shipped in SHIPPED:
+        values = registry.shipped_values(shipped)
+        RegisteredModel.objects.create(status="active", **values)
 
 
 class Migration(migrations.Migration):

@@ -16,7 +16,7 @@ from django.core.files.storage import default_storage
 
 from accounts import operations
 from generation import finalization, streams
-from generation.engines.errors import EngineError
+from generation.engines.errors import EngineError, ModelUnavailable
 from generation.engines.video import ClipWork, DenoiseState, VideoEngine
 from generation.finalization import Ran
 from generation.leases import Lease, LeaseLost, Wishes, lease_of
@@ -61,11 +61,13 @@ class ClipAttempt:
 
 def run(attempt: Attempt, station: Station) -> None:
     """Take the job as far as it goes, and write how it ended; a lost lease ends it without a word."""
-    turn = ClipAttempt(attempt, attempt.job, lease_of(attempt), station.engine(attempt.job.model), station)
+    lease = lease_of(attempt)
     try:
-        _run_to_an_end(turn)
+        _run_to_an_end(ClipAttempt(attempt, attempt.job, lease, station.engine(attempt.job.model), station))
     except LeaseLost as lost:
         logger.warning(str(lost), extra={"job": str(attempt.job_id), "fence": attempt.fence})
+    except ModelUnavailable as problem:
+        finalization.attempt_failed(lease, Ran(), str(problem))
     streams.announce(attempt.job_id, "state", {})
 
 
@@ -84,7 +86,7 @@ def _run_to_an_end(turn: ClipAttempt) -> None:
         finalization.fail(lease, turn.ran, "not_finite", f"{problem}.")
     except RefusedByGate as refusal:
         finalization.block(lease, turn.ran, str(refusal), refusal.category)
-    except (Unscanned, EngineError, EncodingFailed, checkpoints.CheckpointFailed) as problem:
+    except (Unscanned, EngineError, EncodingFailed) as problem:
         finalization.attempt_failed(lease, turn.ran, f"{type(problem).__name__}: {problem}")
         return
     if not Job.objects.filter(pk=turn.job.pk, state__in=(State.QUEUED, State.HELD, State.REVIEW)).exists():
@@ -122,8 +124,7 @@ def _steps(turn: ClipAttempt, writer: checkpoints.CheckpointWriter) -> None:
             _checkpoint(turn, writer)
             _preview(turn)
         _heed(turn, wishes, writer)
-    with turn.watch.stage("checkpoint"):
-        writer.flush()
+    _land(turn, writer)
 
 
 def _begin(turn: ClipAttempt) -> DenoiseState:
@@ -162,11 +163,31 @@ def clip_work(job: Job) -> ClipWork:
 
 
 def _checkpoint(turn: ClipAttempt, writer: checkpoints.CheckpointWriter) -> None:
+    """Hand one over to the writer. A full disk costs safety, not the clip: it is reported, and the loop goes on."""
     with turn.watch.stage("checkpoint"):
         snapshot = turn.engine.snapshot(turn.state)
-        writer.save(turn.state.index, snapshot.tensors, {"spec_hash": turn.job.spec_hash, **snapshot.values})
+        manifest = {"spec_hash": turn.job.spec_hash, **snapshot.values}
+        try:
+            writer.save(turn.state.index, snapshot.tensors, manifest)
+        except checkpoints.CheckpointFailed as problem:
+            _report_no_checkpoint(turn, problem)
+            return
     turn.checkpoints += 1
     turn.lease.renew(checkpoints=turn.checkpoints)
+
+
+def _land(turn: ClipAttempt, writer: checkpoints.CheckpointWriter) -> None:
+    """Wait for the last checkpoint, so that a worker lost while finishing costs no step."""
+    with turn.watch.stage("checkpoint"):
+        try:
+            writer.flush()
+        except checkpoints.CheckpointFailed as problem:
+            _report_no_checkpoint(turn, problem)
+
+
+def _report_no_checkpoint(turn: ClipAttempt, problem: checkpoints.CheckpointFailed) -> None:
+    detail = {"step": turn.state.index, "error": str(problem)[:500]}
+    operations.report("checkpoint.failed", "error", f"job:{turn.job.pk}", detail)
 
 
 def _preview(turn: ClipAttempt) -> None:
@@ -196,7 +217,7 @@ def _heed(turn: ClipAttempt, wishes: Wishes, writer: checkpoints.CheckpointWrite
         return
     if turn.state.index % CHECKPOINT_EVERY:
         _checkpoint(turn, writer)
-    writer.flush()
+    _land(turn, writer)
     raise HandedBack("the worker is stopping" if stopping else f"the worker is to {wishes.desired}")
 
 

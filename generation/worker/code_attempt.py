@@ -11,7 +11,7 @@ from django.db import transaction
 
 from generation import finalization, streams
 from generation.engines.code import CodeEngine, Piece
-from generation.engines.errors import EngineError
+from generation.engines.errors import EngineError, ModelUnavailable
 from generation.finalization import Ran
 from generation.leases import Lease, LeaseLost, Wishes, lease_of
 from generation.models import Attempt, Job, TokenSegment
@@ -53,12 +53,14 @@ class CodeAttempt:
 
 def run(attempt: Attempt, station: Station) -> None:
     """Stream the answer and write how it ended; a lost lease ends it without a word."""
-    turn = CodeAttempt(attempt, attempt.job, lease_of(attempt), station.engine(attempt.job.model), station)
+    lease = lease_of(attempt)
     try:
-        _run_to_an_end(turn)
+        _run_to_an_end(CodeAttempt(attempt, attempt.job, lease, station.engine(attempt.job.model), station))
     except LeaseLost as lost:
         logger.warning(str(lost), extra={"job": str(attempt.job_id), "fence": attempt.fence})
         return
+    except ModelUnavailable as problem:
+        finalization.attempt_failed(lease, Ran(), str(problem))
     streams.end_tokens(attempt.job_id)
     streams.announce(attempt.job_id, "state", {})
 
@@ -101,6 +103,7 @@ def _stream(turn: CodeAttempt) -> str:
         seed=turn.job.seed,
         stop=list(spec["stop"]),
         given=turn.given,
+        given_tokens=turn.tokens_sent if turn.given else None,
     )
     try:
         for piece in pieces:

@@ -14,6 +14,8 @@ from django.db import connection
 from django.db.models.functions import Now
 
 from generation import registry
+from generation.engines import facts
+from generation.engines.errors import ModelUnavailable
 from generation.models import Kind, Pool, RegisteredModel, Worker
 
 logger = logging.getLogger(__name__)
@@ -80,11 +82,20 @@ class Station:
 def _load(model: RegisteredModel) -> Any:
     """The engine for a row of the registry; the revision that checkpoints carry is the row's."""
     folder = registry.folder(model)
+    if model.folder in {shipped.folder for shipped in registry.SHIPPED}:
+        _require_same_files(model, folder)
     logger.info("loading model", extra={"model": str(model), "folder": str(folder)})
     if model.kind == Kind.CLIP:
         from generation.engines.video import VideoEngine
 
-        return VideoEngine(folder, str(model), dtype=model.precision)
+        return VideoEngine(folder, model.revision, dtype=model.precision)
     from generation.engines.code import CodeEngine
 
-    return CodeEngine(folder, str(model))
+    return CodeEngine(folder, model.revision)
+
+
+def _require_same_files(model: RegisteredModel, folder: Path) -> None:
+    """A job that waited over an upgrade must not be made by other weights than it was quoted with."""
+    found = facts.revision_of(folder)
+    if found != model.revision:
+        raise ModelUnavailable(f"{model} is gone: its folder holds revision {found} now.")
