@@ -27,11 +27,27 @@ class LaneRow:
     fair: float | None
     wait: Wait | None
 
+    @property
+    def share_percent(self) -> int:
+        return round(100 * (self.share or 0))
+
+    @property
+    def fair_percent(self) -> int:
+        return round(100 * (self.fair or 0))
+
 
 @dataclass(frozen=True)
 class PoolBoard:
     pool: Pool
     rows: list[LaneRow]
+
+    @property
+    def waiting(self) -> int:
+        return sum(row.waiting for row in self.rows)
+
+    @property
+    def running(self) -> int:
+        return sum(row.running for row in self.rows)
 
 
 def board(now: datetime) -> list[PoolBoard]:

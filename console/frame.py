@@ -1,0 +1,167 @@
+"""What every page needs around it: the rooms this person may enter, their organization, its balance, their preferences.
+
+A context processor; nothing is asked of the database until a template uses `frame`, so that partial pages cost nothing.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.urls import reverse
+
+from accounts.identity import Caller, organizations_of, session_caller
+from accounts.models import Membership, Organization, StaffRole, User
+from billing import statement
+
+THEMES = ("light", "dark")
+DENSITIES = ("comfortable", "compact")
+BAR_LINKS = 4  # what fits beside "More" on a phone
+
+
+@dataclass(frozen=True)
+class Link:
+    """One entry of the rail. `current` means that the page shown lies under it."""
+
+    label: str
+    icon: str
+    href: str
+    current: bool
+
+
+@dataclass(frozen=True)
+class Room:
+    name: str
+    links: tuple[Link, ...]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A page that a room leads to; `scope` or `role` is what it takes to see it."""
+
+    room: str
+    label: str
+    icon: str
+    page: str  # the name of its URL
+    scope: str | None = None
+    role: str | None = None
+
+
+PLACES = (
+    Place("Make", "Studio", "clapper", "studio", scope="generate"),
+    Place("Make", "Code", "brackets", "code", scope="generate"),
+    Place("Make", "History", "clock", "history", scope="read"),
+    Place("Account", "Usage", "receipt", "usage", scope="read"),
+    Place("Account", "Keys", "key", "keys", scope="admin"),
+    Place("Account", "Members", "people", "members", scope="read"),
+    Place("Operate", "Jobs", "list", "operate_jobs", role=StaffRole.Role.OPERATOR),
+    Place("Operate", "Lanes", "lanes", "operate_lanes", role=StaffRole.Role.OPERATOR),
+)
+# Pages that have no entry of their own light up the one they belong to.
+BELONGS_TO = {"job": "history", "decision": "usage", "code_answer": "code", "operate_lane": "operate_lanes"}
+
+
+class Frame:
+    """Computed on first use, one query each for memberships, staff roles and the balance."""
+
+    def __init__(self, request: HttpRequest) -> None:
+        self.request = request
+
+    @cached_property
+    def person(self) -> User | None:
+        user = getattr(self.request, "user", None)
+        return user if user is not None and user.is_authenticated else None
+
+    @cached_property
+    def caller(self) -> Caller | None:
+        return session_caller(self.request) if self.person else None
+
+    @property
+    def organization(self) -> Organization | None:
+        return self.caller.organization if self.caller else None
+
+    @cached_property
+    def memberships(self) -> list[Membership]:
+        return organizations_of(self.person) if self.person else []
+
+    @cached_property
+    def balance_micro(self) -> int | None:
+        """What can be spent now, over all buckets, in micro-credits."""
+        return statement.balances(self.organization.pk).available_micro if self.organization else None
+
+    @property
+    def initials(self) -> str:
+        words = (
+            (self.person.name or self.person.email.partition("@")[0])
+            .replace(".", " ")
+            .replace("-", " ")
+            .split()
+        )
+        return "".join(word[0] for word in words[:2]).upper()
+
+    @cached_property
+    def rooms(self) -> tuple[Room, ...]:
+        """The rooms with the pages that are this person's; a room without any is not there."""
+        links: dict[str, list[Link]] = {}
+        for place in PLACES:
+            if self._may_see(place):
+                links.setdefault(place.room, []).append(self._link(place))
+        return tuple(Room(name, tuple(found)) for name, found in links.items())
+
+    def _may_see(self, place: Place) -> bool:
+        if place.role is not None:
+            return self.person is not None and place.role in self.person.staff_roles
+        return self.caller is not None and place.scope in self.caller.scopes
+
+    def _link(self, place: Place) -> Link:
+        match = self.request.resolver_match
+        name = match.url_name if match else None
+        current = BELONGS_TO.get(name, name) == place.page
+        return Link(place.label, place.icon, reverse(place.page), current)
+
+    @property
+    def home(self) -> str:
+        """The first page of this person's first room."""
+        return self.rooms[0].links[0].href if self.rooms else "/"
+
+    @property
+    def bar(self) -> list[Link]:
+        """The links of the bottom bar on a phone; the rest are behind "More"."""
+        return [link for room in self.rooms for link in room.links][:BAR_LINKS]
+
+    @property
+    def bar_more(self) -> list[Room]:
+        shown = set(self.bar)
+        rest = [
+            Room(room.name, tuple(link for link in room.links if link not in shown)) for room in self.rooms
+        ]
+        return [room for room in rest if room.links]
+
+    @property
+    def bar_more_current(self) -> bool:
+        return any(link.current for room in self.bar_more for link in room.links)
+
+    @property
+    def theme(self) -> str:
+        """The remembered choice, or nothing to follow the system."""
+        choice = self.request.COOKIES.get("theme", "")
+        return choice if choice in THEMES else ""
+
+    @property
+    def density(self) -> str:
+        """The remembered row height; without one, compact for operators and comfortable for everyone else."""
+        choice = self.request.COOKIES.get("density", "")
+        if choice in DENSITIES:
+            return choice
+        match = self.request.resolver_match
+        return "compact" if match and (match.url_name or "").startswith("operate") else "comfortable"
+
+    @property
+    def demo(self) -> bool:
+        """Whether this installation runs with the gates that only recognise test marks."""
+        return settings.DEBUG
+
+
+def frame(request: HttpRequest) -> dict[str, Frame]:
+    """The context processor."""
+    return {"frame": Frame(request)}

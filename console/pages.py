@@ -1,0 +1,43 @@
+"""The addresses of all HTML pages. Errors under these are plain pages; under /v1, /api and /media they are JSON."""
+
+from django.urls import path, register_converter
+
+from accounts import pages as account_pages
+from billing import pages as billing_pages
+from console import preferences
+from console.operations import jobs as operate_jobs
+from console.operations import lanes as operate_lanes
+from generation.pages import addresses, code, history, job, studio
+
+register_converter(addresses.JobAddress, "job")
+
+urlpatterns = [
+    path("", preferences.landing, name="studio"),
+    path("studio/submit", studio.submit, name="studio_submit"),
+    path("studio/quote", studio.quote, name="studio_quote"),
+    path("studio/events", studio.events, name="studio_events"),
+    path("jobs/<job:job_id>/", job.job, name="job"),
+    path("jobs/<job:job_id>/events", job.events, name="job_events"),
+    path("jobs/<job:job_id>/cancel", job.cancel, name="job_cancel"),
+    path("jobs/<job:job_id>/clip", job.clip, name="job_clip"),
+    path("jobs/<job:job_id>/preview", job.preview, name="job_preview"),
+    path("code/", code.code, name="code"),
+    path("code/<job:job_id>/", code.answer, name="code_answer"),
+    path("code/<job:job_id>/events", code.events, name="code_events"),
+    path("history/", history.jobs, name="history"),
+    path("usage/", billing_pages.usage, name="usage"),
+    path("decisions/<uuid:decision_id>/", billing_pages.decision, name="decision"),
+    path("keys/", account_pages.api_keys, name="keys"),
+    path("keys/<int:key_id>/revoke", account_pages.revoke_key, name="revoke_key"),
+    path("members/", account_pages.members, name="members"),
+    path("organization", account_pages.switch, name="organization_switch"),
+    path("operate/", operate_jobs.jobs, name="operate_jobs"),
+    path("operate/jobs/<job:job_id>/", operate_jobs.job, name="operate_job"),
+    path("operate/lanes/", operate_lanes.lanes, name="operate_lanes"),
+    path("operate/lanes/events", operate_lanes.events, name="operate_lanes_events"),
+    path("operate/lanes/<slug:slug>/preview", operate_lanes.preview, name="operate_lane_preview"),
+    path("operate/lanes/<slug:slug>/weight", operate_lanes.change, name="operate_lane_weight"),
+    path("operate/changes/<int:entry_id>/undo", operate_lanes.undo, name="operate_undo"),
+    path("preferences", preferences.preferences, name="preferences"),
+    path("styleguide", preferences.styleguide, name="styleguide"),
+]

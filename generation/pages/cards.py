@@ -1,0 +1,110 @@
+"""A job as a card shows it: where it stands on its way, what it waits for, what may be seen of it already."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from generation import history
+from generation.models import Attempt, Job, Kind, State
+from generation.standing import Standing, standing
+
+CLIP_WAY = ("queued", "denoising", "checking", "signing", "ready")
+CODE_WAY = ("queued", "writing", "ready")
+# The worker's own stages that come after the last step, by their place on the way of a clip.
+SIGNING_STAGES = frozenset({"signing", "delivering"})
+STOPPED_WORDS = {
+    State.CANCELLED: "cancelled",
+    State.BLOCKED: "blocked",
+    State.FAILED: "failed",
+    State.WITHDRAWN: "withdrawn",
+}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """`mark` is past, now or ahead; `share` is how much of it is done, None where that isn't counted."""
+
+    name: str
+    mark: str
+    share: float | None = None
+
+
+@dataclass(frozen=True)
+class Card:
+    """`end` is "", "done" or "stopped"; `look` names the newest preview: an unchanged one isn't fetched again."""
+
+    job: Job
+    live: Attempt | None
+    stages: tuple[Stage, ...]
+    end: str
+    step: int
+    look: str
+    standing: Standing | None
+    credentials: str
+
+    @property
+    def ratio(self) -> str:
+        return f"{self.job.spec['width']} / {self.job.spec['height']}" if self.job.kind == Kind.CLIP else ""
+
+    @property
+    def can_cancel(self) -> bool:
+        return (
+            self.job.state in (State.SCREENING, State.QUEUED, State.RUNNING)
+            and not self.job.cancel_requested_at
+        )
+
+    @property
+    def cancel_costs_micro(self) -> int:
+        """What a cancel would be charged now: the share of the quote for the steps that have run, rounded up."""
+        if not self.job.steps or not self.step:
+            return 0
+        return -(-self.job.quote_micro * min(self.step, self.job.steps) // self.job.steps)
+
+
+def cards(jobs: Iterable[Job]) -> list[Card]:
+    """Cards for jobs from generation.history; one query for the credentials, and where each open job stands."""
+    jobs = list(jobs)
+    states = history.credential_states(jobs)
+    return [_card(job, states.get(job.pk, "")) for job in jobs]
+
+
+def _card(job: Job, credentials: str) -> Card:
+    live = next((turn for turn in job.turns if turn.ended_at is None), None)
+    step = max(job.steps_run, live.step if live else 0)
+    stages, end = way(job, live, step)
+    shown = next((turn for turn in reversed(job.turns) if turn.preview), None)
+    look = shown.preview.rpartition("/")[2].partition(".")[0] + f"-{shown.fence}" if shown else ""
+    where = standing(job) if job.is_open and job.kind == Kind.CLIP else None
+    return Card(job, live, stages, end, step, look, where, credentials)
+
+
+def way(job: Job, live: Attempt | None, step: int) -> tuple[tuple[Stage, ...], str]:
+    """The stages of a job's way with the one it is at, and how it ended."""
+    names = list(CLIP_WAY if job.kind == Kind.CLIP else CODE_WAY)
+    at = _place(job, live, step)
+    end = "done" if job.state == State.DELIVERED else "stopped" if job.state in STOPPED_WORDS else ""
+    if job.state == State.RUNNING and job.kind == Kind.CLIP:
+        names[1] = f"denoising {step}/{job.steps}"
+    elif job.state == State.REVIEW:
+        names[at] = "in review"
+    elif end == "stopped":
+        names[at] = STOPPED_WORDS[job.state]
+    share = step / job.steps if job.state == State.RUNNING and job.steps else None
+    marks = ["past" if n < at else "now" if n == at else "ahead" for n in range(len(names))]
+    return tuple(Stage(n, m, share if m == "now" else None) for n, m in zip(names, marks, strict=True)), end
+
+
+def _place(job: Job, live: Attempt | None, step: int) -> int:
+    last = len(CLIP_WAY if job.kind == Kind.CLIP else CODE_WAY) - 1
+    if job.state in (State.DELIVERED, State.WITHDRAWN):
+        return last
+    if job.state in (State.SCREENING, State.QUEUED):
+        return 0
+    if job.kind == Kind.CODE or job.state == State.RUNNING:
+        return 1
+    if job.state == State.HELD:
+        return 3
+    if job.state == State.FINISHING:
+        return 3 if live and live.stage in SIGNING_STAGES else 2
+    if job.state in (State.CANCELLED, State.FAILED, State.BLOCKED) and step < job.steps:
+        return 1 if job.started_at else 0
+    return 2

@@ -1,0 +1,99 @@
+"""Code: a prompt, and the answer as it is written. A reload loses nothing: the text comes from the stored segments."""
+
+import json
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET, require_http_methods
+
+from accounts.doors import member
+from accounts.errors import ApiError
+from accounts.identity import Caller, session_caller
+from generation import admission, history, registry, streams
+from generation.models import Job, Kind, TokenSegment
+from generation.pages import live
+from generation.pages.cards import cards
+
+SHOWN = 8
+FIELDS = ("prompt", "max_tokens", "temperature", "seed")
+LENGTHS = (32, 64, 128, 192)
+EXAMPLE = 'def mean(values):\n    """The arithmetic mean of a list of numbers."""\n'
+
+
+@require_http_methods(["GET", "POST"])
+@member("generate")
+def code(request: HttpRequest, caller: Caller) -> HttpResponse:
+    """The prompt; a POST queues it and leads to its answer."""
+    if request.method == "GET":
+        return _page(request, caller, {"prompt": request.GET.get("prompt", "")})
+    fields = {name: request.POST[name] for name in FIELDS if request.POST.get(name, "").strip()}
+    fields["prompt"] = fields.get("prompt", "").replace("\r\n", "\n")  # how forms write a line's end
+    try:
+        job = admission.submit_code(caller, _typed(fields), source="studio")
+    except ApiError as error:
+        return _page(request, caller, fields, error=error)
+    return redirect("code_answer", job.public_id)
+
+
+@require_GET
+@member("generate")
+def answer(request: HttpRequest, caller: Caller, job_id: UUID) -> HttpResponse:
+    """One completion: what is there of it now, and the rest by /events."""
+    job = history.find(caller.organization.pk, job_id, Kind.CODE)
+    fields = {"prompt": job.prompt, "max_tokens": str(job.spec["max_tokens"])}
+    return _page(request, caller, fields, job=job)
+
+
+async def events(request: HttpRequest, job_id: UUID) -> HttpResponseBase:
+    """The text as it is written, numbered, so that Last-Event-ID resumes; then `end`."""
+    caller = await live.in_thread(session_caller, request)
+    if caller is None:
+        return HttpResponse(status=403)
+    await live.in_thread(history.find, caller.organization.pk, job_id, Kind.CODE)
+    last = request.headers.get("Last-Event-ID", "0")
+    return live.response(_token_events(job_id, int(last) if last.isdecimal() else 0))
+
+
+async def _token_events(job_id: UUID, after: int) -> AsyncIterator[str]:
+    async for token in streams.follow_tokens(job_id, after=after):
+        if token is None:
+            yield ": alive\n\n"
+        elif token.finish_reason or token.error:
+            yield live.event("end", json.dumps({"error": token.error, "finish_reason": token.finish_reason}))
+        else:
+            yield live.event("text", json.dumps(token.text), number=token.seq)
+
+
+def answer_of(job: Job) -> str:
+    """The text of a completion as far as it is stored; one query."""
+    return "".join(TokenSegment.objects.filter(job=job).order_by("seq").values_list("text", flat=True))
+
+
+def _typed(fields: dict[str, str]) -> dict:
+    """Numbers as numbers, where a form has only text; what is no number stays text and is refused by name."""
+    typed: dict = dict(fields)
+    for name, kind in (("max_tokens", int), ("temperature", float), ("seed", int)):
+        if name in typed:
+            try:
+                typed[name] = kind(typed[name])
+            except ValueError:
+                continue  # specs.py names the field in its refusal
+    return typed
+
+
+def _page(
+    request: HttpRequest, caller: Caller, fields: dict, error: ApiError | None = None, job: Job | None = None
+) -> HttpResponse:
+    page = {
+        "fields": fields,
+        "error": error,
+        "model": registry.find(None, Kind.CODE),
+        "example": EXAMPLE,
+        "lengths": [(str(n), str(n) == fields.get("max_tokens", "128")) for n in LENGTHS],
+        "recent": history.newest(caller.organization.pk, caller.user.pk, Kind.CODE, SHOWN),
+    }
+    if job is not None:
+        page |= {"job": job, "card": cards([job])[0], "answer": answer_of(job)}
+    return render(request, "generation/code.html", page, status=error.status if error else 200)

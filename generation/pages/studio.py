@@ -1,0 +1,168 @@
+"""The studio: one column to write a clip, one to watch it being made."""
+
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.middleware.csrf import get_token
+from django.shortcuts import redirect, render
+from django.template.loader import render_to_string
+from django.utils import timezone
+from django.views.decorators.http import require_GET, require_POST
+
+from accounts.doors import member
+from accounts.errors import ApiError
+from accounts.identity import Caller, session_caller
+from accounts.models import TierTerms
+from accounts.tiers import terms_for
+from generation import admission, history, registry
+from generation.models import Job, Kind, Lane, RegisteredModel, State
+from generation.pages import live
+from generation.pages.cards import Card, cards
+from generation.standing import Standing, standing
+
+SHOWN = 12
+FIELDS = ("prompt", "size", "seconds", "seed", "model")
+# What a clip weighs doesn't depend on its words, so an empty prompt is quoted too.
+ANY_PROMPT = "…"
+EXAMPLES = (
+    "a red circle moving right on a white background",
+    "a blue square rising over a green background",
+    "a yellow triangle falling on a black background",
+)
+
+
+@require_GET
+@member("generate")
+def studio(request: HttpRequest, caller: Caller) -> HttpResponse:
+    """The page; prompt, size, seconds and seed in the address fill the form."""
+    return _page(request, caller, _fields(request.GET))
+
+
+@require_POST
+@member("generate")
+def submit(request: HttpRequest, caller: Caller) -> HttpResponse:
+    """Queue a clip. With htmx the watching column comes back; without, the studio again."""
+    fields = _fields(request.POST)
+    try:
+        admission.submit_clip(caller, fields, source="studio")
+    except ApiError as error:
+        if not request.htmx:
+            return _page(request, caller, fields, error)
+        answer = render(request, "generation/parts/refusal.html", {"error": error}, status=422)
+        answer["HX-Retarget"], answer["HX-Reswap"] = "#quote", "innerHTML"
+        return answer
+    if request.htmx:
+        return render(request, "generation/parts/watching.html", _watching(caller))
+    return redirect("studio")
+
+
+@require_GET
+@member("generate")
+def quote(request: HttpRequest, caller: Caller) -> HttpResponse:
+    """The live line under the prompt: what it costs at most and how long it takes, or why it can't be made."""
+    return render(request, "generation/parts/quote.html", _quoted(caller, _fields(request.GET)))
+
+
+async def events(request: HttpRequest) -> HttpResponseBase:
+    """Cards of this person's open clips whenever they change."""
+    caller = await live.in_thread(session_caller, request)
+    if caller is None:
+        return HttpResponse(status=403)
+    ids = await live.in_thread(_open_ids, caller)
+    return live.response(_card_events(caller, ids, get_token(request)))
+
+
+async def _card_events(caller: Caller, ids: list[UUID], csrf_token: str) -> AsyncIterator[str]:
+    def look() -> tuple[dict[str, str], bool]:
+        found = cards(history.those(caller.organization.pk, ids))
+        parts = {f"card-{card.job.pk.hex}": _card_html(card, csrf_token) for card in found}
+        return parts, not any(card.job.is_open for card in found)
+
+    async for one in live.changed_parts(ids, look):
+        yield one
+
+
+def _card_html(card: Card, csrf_token: str) -> str:
+    return render_to_string("generation/parts/card.html", {"card": card, "csrf_token": csrf_token})
+
+
+def _open_ids(caller: Caller) -> list[UUID]:
+    found = history.newest(caller.organization.pk, caller.user.pk, Kind.CLIP, SHOWN)
+    return [job.pk for job in found if job.is_open]
+
+
+def _fields(given: dict) -> dict[str, str]:
+    """The fields that were filled in; an empty one means the model's best."""
+    return {name: given[name] for name in FIELDS if given.get(name, "").strip()}
+
+
+def _page(
+    request: HttpRequest, caller: Caller, fields: dict[str, str], error: ApiError | None = None
+) -> HttpResponse:
+    terms = terms_for(caller.organization.pk, timezone.now())
+    model = registry.find(None, Kind.CLIP)
+    page = {
+        "fields": fields,
+        "error": error,
+        "model": model,
+        "terms": terms,
+        "examples": EXAMPLES,
+        "sizes": _sizes(model, terms, fields.get("size")),
+        "seconds": _seconds(model, terms, fields.get("seconds")),
+        **_quoted(caller, fields),
+        **_watching(caller),
+    }
+    return render(request, "generation/studio.html", page, status=error.status if error else 200)
+
+
+def _sizes(model: RegisteredModel, terms: TierTerms, chosen: str | None) -> list[dict]:
+    """Every size the model can do, with whether the tier allows it, and which is chosen."""
+    choices = []
+    for size in model.facts["sizes"]:
+        long, short = sorted(map(int, size.split("x")), reverse=True)
+        allowed = long <= terms.max_width and short <= terms.max_height
+        choices.append({"value": size, "label": size.replace("x", " × "), "allowed": allowed})
+    return _with_choice(choices, chosen)
+
+
+def _seconds(model: RegisteredModel, terms: TierTerms, chosen: str | None) -> list[dict]:
+    possible = model.facts["seconds"]
+    return _with_choice([{"value": str(s), "allowed": s <= terms.max_seconds} for s in possible], chosen)
+
+
+def _with_choice(choices: list[dict], chosen: str | None) -> list[dict]:
+    values = [choice["value"] for choice in choices]
+    chosen = chosen if chosen in values else values[0]
+    return [{**choice, "chosen": choice["value"] == chosen} for choice in choices]
+
+
+def _quoted(caller: Caller, fields: dict[str, str]) -> dict:
+    """The quote, and when the clip would be ready were it submitted now; or the refusal."""
+    try:
+        quoted = admission.quote_clip(caller, {**fields, "prompt": fields.get("prompt") or ANY_PROMPT})
+    except ApiError as error:
+        return {"refused": error}
+    return {"quoted": quoted, "expected": _expected(caller, quoted)}
+
+
+def _expected(caller: Caller, quoted: dict) -> Standing:
+    """Where a clip like the quoted one would stand, from a job that is never saved."""
+    model = registry.find(quoted["model"], Kind.CLIP)
+    terms = terms_for(caller.organization.pk, timezone.now())
+    lane = Lane.objects.select_related("tier").get(pool_id=model.pool_id, tier_id=terms.tier_id)
+    return standing(
+        Job(
+            organization=caller.organization,
+            model=model,
+            lane=lane,
+            state=State.QUEUED,
+            queued_at=timezone.now(),
+            estimate_gpu_ms=quoted["gpu_ms"],
+        )
+    )
+
+
+def _watching(caller: Caller) -> dict:
+    found = cards(history.newest(caller.organization.pk, caller.user.pk, Kind.CLIP, SHOWN))
+    return {"cards": found, "moving": any(card.job.is_open for card in found)}

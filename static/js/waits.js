@@ -1,0 +1,107 @@
+// Queue wait per tier: one small chart per pool, redrawn when the server sends a newer series or the theme changes.
+
+const holder = document.getElementById("charts");
+const dots = { solid: "solid", dot: "dot" };
+let drawn = "";
+
+function colour(name) {
+  // Plotly can't read light-dark(): let the browser resolve the token first.
+  const probe = document.createElement("i");
+  probe.style.color = `var(${name})`;
+  holder.append(probe);
+  const value = getComputedStyle(probe).color;
+  probe.remove();
+  return value;
+}
+
+function layout(target, most) {
+  const ink = colour("--ink-3"), line = colour("--line");
+  const sans = getComputedStyle(document.body).fontFamily;
+  return {
+    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+    font: { family: sans, size: 12, color: ink },
+    margin: { l: 44, r: 12, t: 8, b: 28 },
+    showlegend: false, hovermode: "x unified",
+    hoverlabel: { bgcolor: colour("--raised"), bordercolor: line, font: { family: sans, size: 12, color: colour("--ink") } },
+    xaxis: { type: "date", showgrid: false, zeroline: false, linecolor: line, tickcolor: line, ticks: "outside", ticklen: 4, nticks: 6, tickformat: "%H:%M", fixedrange: true },
+    yaxis: { rangemode: "tozero", range: [0, Math.max(most * 1.12, target * 1.15)], gridcolor: line, zeroline: false, ticksuffix: " s", nticks: 5, fixedrange: true },
+    shapes: [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: target, y1: target, line: { color: colour("--ink-2"), width: 1, dash: "dash" } }],
+    annotations: [{ xref: "paper", x: 1, xanchor: "right", y: target, yanchor: "bottom", text: `p50 target ${target} s`, showarrow: false, font: { size: 11, color: colour("--ink-2") } }],
+  };
+}
+
+function traces(series) {
+  return series.flatMap((one) => {
+    // Plotly writes dates without a zone as they are: hand it the reader's own wall clock.
+    const x = one.points.map((point) => local(point.at));
+    const tier = colour(`--tier-${one.tier}`);
+    const last = one.points.length - 1;
+    return [["p50", "p50_s", dots.solid, 2], ["p95", "p95_s", dots.dot, 1.5]].map(([label, key, dash, width]) => ({
+      x, y: one.points.map((point) => point[key]), mode: last ? "lines" : "markers", name: `${one.name} ${label}`,
+      line: { color: tier, width, dash }, marker: { color: tier, size: 6, symbol: label === "p50" ? "circle" : "circle-open" },
+      hovertemplate: "%{y:.3~s} s",
+    }));
+  });
+}
+
+function local(iso) {
+  const moment = new Date(iso);
+  return new Date(moment - moment.getTimezoneOffset() * 60000).toISOString().slice(0, 19);
+}
+
+function place(pool) {
+  let chart = holder.querySelector(`[data-pool="${pool}"]`);
+  if (!chart) {
+    chart = document.createElement("div");
+    chart.className = "chart";
+    chart.dataset.pool = pool;
+    chart.innerHTML = '<h3></h3><div class="chart-legend"></div><div class="plot" role="img"></div>';
+    chart.querySelector("h3").textContent = pool[0].toUpperCase() + pool.slice(1);
+    holder.append(chart);
+  }
+  return chart;
+}
+
+function legend(chart, series) {
+  const list = chart.querySelector(".chart-legend");
+  list.replaceChildren(...series.map((one) => {
+    const item = document.createElement("span");
+    const last = one.points[one.points.length - 1];
+    item.className = `tier ${one.tier}`;
+    item.textContent = `${one.name} ${seconds(last.p50_s)} / ${seconds(last.p95_s)}`;
+    return item;
+  }));
+  chart.querySelector(".plot").setAttribute("aria-label", `Queue wait of ${chart.dataset.pool}; the figures are in the table below.`);
+}
+
+function seconds(value) {
+  return value < 1 ? `${Math.round(value * 1000)} ms` : value < 10 ? `${value.toFixed(1)} s` : `${Math.round(value)} s`;
+}
+
+function draw(force) {
+  const data = document.getElementById("waits-data");
+  if (!data || !window.Plotly || (!force && data.textContent === drawn)) return;
+  drawn = data.textContent;
+  const { series, target_s: target } = JSON.parse(drawn);
+  holder.querySelector(".plot-none")?.remove();
+  if (!series.length) {
+    holder.innerHTML = '<p class="plot-none">No job waited or started in the last hour.</p>';
+    return;
+  }
+  const most = Math.max(...series.flatMap((one) => one.points.map((point) => point.p95_s)));
+  for (const pool of [...new Set(series.map((one) => one.pool))]) {
+    const chart = place(pool), own = series.filter((one) => one.pool === pool);
+    legend(chart, own);
+    window.Plotly.react(chart.querySelector(".plot"), traces(own), layout(target, most), { displayModeBar: false, responsive: true });
+  }
+}
+
+const says = (state, words) => {
+  for (const dot of document.querySelectorAll("[data-live]")) { dot.dataset.state = state; dot.textContent = words; }
+};
+document.addEventListener("htmx:sseOpen", () => says("live", "live"));
+document.addEventListener("htmx:sseError", () => says("reconnecting", "reconnecting"));
+document.addEventListener("htmx:afterSwap", () => draw(false));
+document.addEventListener("backlot:theme", () => draw(true));
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw(true));
+window.addEventListener("load", () => draw(true));
