@@ -159,6 +159,10 @@ class ThresholdOverride(Override):
             models.CheckConstraint(
                 name="threshold_override_field_known", condition=Q(field__in=["block_score", "review_score"])
             ),
+            # JSON orders text below numbers and truth values above: this lets numbers in (0, 1] through, no more.
+            models.CheckConstraint(
+                name="threshold_override_is_a_share", condition=Q(value__gt=0, value__lte=1)
+            ),
         ]
         indexes = [
             # Read before every scan: the overrides that stand.

@@ -433,6 +433,10 @@ class Migration(migrations.Migration):
             model_name='thresholdoverride',
             constraint=models.CheckConstraint(condition=models.Q(('field__in', ['block_score', 'review_score'])), name='threshold_override_field_known'),
         ),
+        migrations.AddConstraint(
+            model_name='thresholdoverride',
+            constraint=models.CheckConstraint(condition=models.Q(('value__gt', 0), ('value__lte', 1)), name='threshold_override_is_a_share'),
+        ),
         pgtrigger.migrations.AddTrigger(
             model_name='thresholdoverride',
             trigger=pgtrigger.compiler.Trigger(name='bumps_policy', sql=pgtrigger.compiler.UpsertTriggerSql(func="\n            INSERT INTO safety_policyversion (name, version, changed_at) VALUES ('frames', 1,\n            clock_timestamp()) ON CONFLICT (name) DO UPDATE\n            SET version = safety_policyversion.version + 1, changed_at = clock_timestamp();\n            RETURN NULL;\n        ", hash='4cbda0c5c6577bcf87a9182c84413e75b79fa1dc', level='STATEMENT', operation='INSERT OR UPDATE OR DELETE OR TRUNCATE', pgid='pgtrigger_bumps_policy_4c7fc', table='safety_thresholdoverride', when='AFTER')),
