@@ -1,0 +1,39 @@
+"""`python -m bench [NAME]`: run one benchmark, or all, and print one JSON object a line."""
+
+import importlib
+import pkgutil
+import sys
+from types import ModuleType
+
+import bench
+from bench.scratch import scratch_run
+
+OWN = {"__main__", "harness", "scratch"}
+
+
+def names() -> list[str]:
+    """The benchmarks that there are: the modules of this folder, less the harness."""
+    return sorted(module.name for module in pkgutil.iter_modules(bench.__path__) if module.name not in OWN)
+
+
+def chosen(arguments: list[str]) -> list[str]:
+    """The benchmarks named on the command line, or all of them."""
+    known = names()
+    unknown = [name for name in arguments if name not in known]
+    if unknown:
+        sys.exit(f"bench: no benchmark {', '.join(unknown)}; there are: {', '.join(known) or 'none'}")
+    return arguments or known
+
+
+def main(arguments: list[str]) -> None:
+    wanted = chosen(arguments)
+    with scratch_run() as run:
+        for name in wanted:
+            # Imported after Django is set up, so that a benchmark may import models at its top.
+            module: ModuleType = importlib.import_module(f"bench.{name}")
+            for figure in module.measure(run):
+                print(figure.line(), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
