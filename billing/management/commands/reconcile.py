@@ -33,7 +33,10 @@ class Command(BaseCommand):
                 self.stdout.write(
                     f"  {drift.check}: {drift.subject} should be {drift.expected} and is {drift.found}"
                 )
-        self.stdout.write(
-            f"{'Drift found' if report.drift else 'No drift'}: {report.organizations} organizations, "
-            f"{report.transactions} transactions, {report.charges} charges."
+        counted = (
+            (report.organizations, "organization"),
+            (report.transactions, "transaction"),
+            (report.charges, "charge"),
         )
+        words = ", ".join(f"{number} {name}{'' if number == 1 else 's'}" for number, name in counted)
+        self.stdout.write(f"{'Drift found' if report.drift else 'No drift'}: {words}.")
