@@ -20,7 +20,7 @@ from django.utils import timezone
 
 from accounts.operations import Severity, report
 from safety import chain, seal
-from safety.models import Credential
+from safety.models import Credential, Scan
 
 TRUSTED, VALID, INVALID = "Trusted", "Valid", "Invalid"
 MANIFEST_NOT_FOUND, NOT_A_VIDEO, UNREADABLE = "ManifestNotFound", "NotAVideo", "Unreadable"
@@ -40,21 +40,20 @@ class SigningUnavailable(ProvenanceError):
     """Signing doesn't work at the moment, or its result isn't Trusted; it may be tried again."""
 
 
-class NotTheScannedFile(ProvenanceError):
-    """The file to be signed is not the one that was scanned; it must never be signed."""
+class NotScanned(ProvenanceError):
+    """No passed scan stands for exactly this file; as it is, it must never be signed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What the credentials of a clip say, and which scan they rest on."""
+    """What the credentials of a clip are to say. The safety policy is added from the scan that the file passed."""
 
-    subject: str  # the job, by its public or internal id
+    subject: str  # the job, as the scan knows it
     fence: int
-    unsigned_digest: str  # sha256 of the scanned file, hex: the file to be signed must have it
     model: str
     revision: str
     steps: int
-    policy_version: int  # of the `frames` policy the scan was taken under
+    title: str = ""  # what a person reads, such as the public id
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,25 +71,23 @@ class Verification:
 
 
 def sign(source: Path | str, destination: Path | str, claims: Claims) -> Credential:
-    """Sign the scanned file, write it to `destination`, verify what was written, and store the credential.
+    """Sign a scanned file, write it to `destination`, verify what was written, and store the credential.
 
-    Raises NotTheScannedFile where the source has another digest than the scan, SigningUnavailable for everything
-    else that keeps the result from being Trusted; then nothing is left at `destination` and staff are told.
+    Raises NotScanned where no passed final scan of this subject and fence has the file's digest, and
+    SigningUnavailable for everything else that keeps the result from being Trusted; then nothing is left at
+    `destination` and staff are told.
     """
     started = time.perf_counter()
     content = Path(source).read_bytes()
-    digest = hashlib.sha256(content).hexdigest()
-    if digest != claims.unsigned_digest:
-        _tell("signing.wrong_file", claims, {"scanned": claims.unsigned_digest, "found": digest})
-        raise NotTheScannedFile("The file is not the one that was scanned; it was not signed.")
+    scan = _passed_scan(hashlib.sha256(content).hexdigest(), claims)
     try:
         keys = chain.load(Path(settings.SIGNING_ROOT), timezone.now())
-        signed = _signed(content, keys, claims)
+        signed = _signed(content, keys, claims, scan)
     except (chain.ChainUnusable, c2pa.C2paError, OSError) as error:
         _tell("signing.unavailable", claims, {"reason": str(error)[:500]})
         raise SigningUnavailable(str(error)) from error
     _write(Path(destination), signed)
-    credential = _verified(Path(destination), claims, keys.fingerprint)
+    credential = _verified(Path(destination), claims, scan, keys.fingerprint)
     if (elapsed := time.perf_counter() - started) > BUDGET_S:
         report(
             "signing.slow", Severity.WARNING, f"asset:{claims.subject}"[:200], {"seconds": round(elapsed, 3)}
@@ -143,7 +140,21 @@ def check_expiry(now: datetime) -> timedelta:
     return left
 
 
-def _signed(content: bytes, keys: chain.Chain, claims: Claims) -> bytes:
+def _passed_scan(digest: str, claims: Claims) -> Scan:
+    passed = Scan.objects.filter(
+        digest=digest,
+        subject=claims.subject,
+        fence=claims.fence,
+        purpose=Scan.Purpose.FINAL,
+        verdict=Scan.Result.PASS,
+    ).first()
+    if passed is None:
+        _tell("signing.not_scanned", claims, {"sha256": digest})
+        raise NotScanned("No passed scan stands for this file; it was not signed.")
+    return passed
+
+
+def _signed(content: bytes, keys: chain.Chain, claims: Claims, scan: Scan) -> bytes:
     seal_key = seal.new_key()
     signer_info = c2pa.C2paSignerInfo(
         c2pa.C2paSigningAlg.ES256, keys.certificates.encode(), keys.private_key.encode(), None
@@ -152,13 +163,13 @@ def _signed(content: bytes, keys: chain.Chain, claims: Claims) -> bytes:
     with (
         _context(keys.anchors) as context,
         c2pa.Signer.from_info(signer_info) as signer,
-        c2pa.Builder(_manifest(claims, seal.public_hex(seal_key)), context=context) as builder,
+        c2pa.Builder(_manifest(claims, scan, seal.public_hex(seal_key)), context=context) as builder,
     ):
         builder.sign(signer, MEDIA_TYPE, io.BytesIO(content), output)
     return seal.sealed(output.getvalue(), seal_key)
 
 
-def _manifest(claims: Claims, seal_public_key: str) -> dict:
+def _manifest(claims: Claims, scan: Scan, seal_public_key: str) -> dict:
     created = {
         "action": "c2pa.created",
         "digitalSourceType": AI_GENERATED,
@@ -170,13 +181,13 @@ def _manifest(claims: Claims, seal_public_key: str) -> dict:
         "revision": claims.revision,
         "steps": claims.steps,
         "job": claims.subject,
-        "safety_policy_version": claims.policy_version,
-        "scanned_sha256": claims.unsigned_digest,
+        "safety_policy_version": scan.policy_version,
+        "scanned_sha256": scan.digest,
         "seal": seal_public_key,
     }
     return {
         "claim_generator_info": [{"name": "Backlot"}],
-        "title": f"Clip {claims.subject}",
+        "title": claims.title or claims.subject,
         "format": MEDIA_TYPE,
         "assertions": [
             {"label": "c2pa.actions.v2", "data": {"actions": [created]}},
@@ -224,14 +235,14 @@ def _claims(manifest: dict) -> dict:
     return claims | {"signed_by": signature.get("common_name", ""), "issuer": signature.get("issuer", "")}
 
 
-def _verified(path: Path, claims: Claims, fingerprint: str) -> Credential:
+def _verified(path: Path, claims: Claims, scan: Scan, fingerprint: str) -> Credential:
     """Verify and hash the file as it lies there, and store how it read. Only Trusted returns."""
     content = path.read_bytes()
     verification = verify_bytes(content)
     credential = Credential.objects.create(
         subject=claims.subject,
         fence=claims.fence,
-        unsigned_digest=claims.unsigned_digest,
+        unsigned_digest=scan.digest,
         signed_digest=hashlib.sha256(content).hexdigest(),
         state=verification.state,
         manifest_label=verification.manifest_label,
