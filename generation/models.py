@@ -394,7 +394,8 @@ class TokenSegment(models.Model):
     seq = models.PositiveIntegerField()
     fence = models.BigIntegerField()
     text = models.TextField()
-    tokens = models.PositiveIntegerField()
+    # The tokens themselves: the text could be cut into others, and a continued answer must not differ.
+    ids = ArrayField(models.PositiveIntegerField())
     at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -24,22 +24,26 @@ GREEDY_BELOW = 1e-3
 
 @dataclass(frozen=True)
 class Piece:
-    """What to deliver next. `tokens` were sampled for it; text that is held back counts with the piece it comes in.
+    """What to deliver next. `ids` were sampled for it; a token whose text is held back comes with a later piece.
 
     `finish_reason` is None except in the last piece: "stop" (the model ended, or a stop sequence came) or "length".
     """
 
     text: str
-    tokens: int
+    ids: tuple[int, ...]
     finish_reason: str | None = None
+
+    @property
+    def tokens(self) -> int:
+        return len(self.ids)
 
 
 @dataclass(frozen=True)
 class _Answer:
-    """The settings of one stream. `place` counts tokens from the start of the whole answer."""
+    """The settings of one stream. `end` is the length, in tokens, that the whole answer may have."""
 
-    ids: list[int]
-    place: int
+    prompt: list[int]
+    given: list[int]
     end: int
     temperature: float
     top_p: float
@@ -82,47 +86,46 @@ class CodeEngine:
         top_p: float,
         seed: int,
         stop: Sequence[str] = (),
-        given: str = "",
-        given_tokens: int | None = None,
+        given: Sequence[int] = (),
     ) -> Iterator[Piece]:
         """Sample at most `max_tokens` tokens more; closing the iterator ends the work.
 
-        `given` is what was delivered of this answer already: it is read, not sent again, and the answer goes on after
-        it. `given_tokens`, the sum of its pieces' tokens, places it exactly in the seed's draws; left out, they are
-        counted afresh from the text. A temperature of 0 takes the likeliest token. The end-of-text token is not
-        counted. Raises ContextTooLong or UnsupportedWork at once.
+        `given` are the ids of all pieces that were delivered of this answer already: they are read, not sent again, and
+        the answer goes on as if it had never been interrupted. Ids and not text, because text can be cut into other
+        tokens than the model chose. A temperature of 0 takes the likeliest token. The end-of-text token is not counted.
+        Raises ContextTooLong or UnsupportedWork at once.
         """
         _check_settings(max_tokens, temperature, top_p, stop)
         prompt_ids = self._tokenizer.encode(prompt).ids or [self._start_id()]
         if len(prompt_ids) >= self.context_length:
             raise ContextTooLong(self.context_length, len(prompt_ids))
-        given_ids = self._tokenizer.encode(given, add_special_tokens=False).ids
-        place = len(given_ids) if given_tokens is None else given_tokens
-        ids = prompt_ids + given_ids
-        end = place + min(max_tokens, max(self.context_length - len(ids), 0))
-        return self._pieces(_Answer(ids, place, end, temperature, top_p, seed, tuple(stop)))
+        room = max(self.context_length - len(prompt_ids) - len(given), 0)
+        end = len(given) + min(max_tokens, room)
+        return self._pieces(_Answer(prompt_ids, list(given), end, temperature, top_p, seed, tuple(stop)))
 
     def _pieces(self, answer: _Answer) -> Iterator[Piece]:
-        detokenizer = Detokenizer(self._tokenizer, answer.ids)
+        detokenizer = Detokenizer(self._tokenizer, answer.prompt)
         stops = StopFilter(answer.stop)
+        for token in answer.given:  # told already; this restores half characters and half stop sequences
+            stops.push(detokenizer.push(token))
         cache = DynamicCache(config=self._model.config)
-        following, held = answer.ids, 0
-        for place in range(answer.place, answer.end):
+        following, held = answer.prompt + answer.given, []
+        for place in range(len(answer.given), answer.end):
             token = self._sample(answer, place, self._logits(following, cache))
             if token in self._ends:
-                yield Piece(stops.push(detokenizer.finish()) + stops.finish(), held, "stop")
+                yield Piece(stops.push(detokenizer.finish()) + stops.finish(), tuple(held), "stop")
                 return
-            held += 1
+            held.append(token)
             text = stops.push(detokenizer.push(token))
             if stops.stopped:
-                yield Piece(text, held, "stop")
+                yield Piece(text, tuple(held), "stop")
                 return
             if text:
-                yield Piece(text, held)
-                held = 0
+                yield Piece(text, tuple(held))
+                held = []
             following = [token]
         text = stops.push(detokenizer.finish())
-        yield Piece(text + stops.finish(), held, "stop" if stops.stopped else "length")
+        yield Piece(text + stops.finish(), tuple(held), "stop" if stops.stopped else "length")
 
     def _logits(self, ids: list[int], cache: DynamicCache) -> torch.Tensor:
         # Entered and left inside one call: torch keeps both per thread, and a stream may change threads between tokens.

@@ -36,7 +36,7 @@ class CodeAttempt:
     watch: Stopwatch = field(default_factory=Stopwatch)
     seq: int = 0
     tokens_sent: int = 0
-    given: str = ""
+    given: list[int] = field(default_factory=list)
     waiting: list[Piece] = field(default_factory=list)
     flushed_at: float = 0.0
 
@@ -83,8 +83,8 @@ def _recall(turn: CodeAttempt) -> None:
     """What earlier attempts sent: it stands, and this one goes on after it."""
     sent = list(TokenSegment.objects.filter(job=turn.job).order_by("seq"))
     turn.seq = sent[-1].seq if sent else 0
-    turn.tokens_sent = sum(segment.tokens for segment in sent)
-    turn.given = "".join(segment.text for segment in sent)
+    turn.given = [token for segment in sent for token in segment.ids]
+    turn.tokens_sent = len(turn.given)
     Attempt.objects.filter(pk=turn.attempt.pk, ended_at=None).update(
         resumed_from_step=turn.tokens_sent, device=turn.engine.device_name, threads=turn.engine.threads
     )
@@ -103,7 +103,6 @@ def _stream(turn: CodeAttempt) -> str:
         seed=turn.job.seed,
         stop=list(spec["stop"]),
         given=turn.given,
-        given_tokens=turn.tokens_sent if turn.given else None,
     )
     try:
         for piece in pieces:
@@ -126,17 +125,17 @@ def _due(turn: CodeAttempt) -> bool:
 def _flush(turn: CodeAttempt) -> Wishes:
     """One transaction renews the lease and writes the segment, so that a worker that lost its job writes nothing."""
     text = "".join(piece.text for piece in turn.waiting)
-    tokens = sum(piece.tokens for piece in turn.waiting)
+    ids = [token for piece in turn.waiting for token in piece.ids]
     with transaction.atomic():
-        wishes = turn.lease.renew(step=turn.tokens_sent + tokens, stage="generating")
-        if text or tokens:
+        wishes = turn.lease.renew(step=turn.tokens_sent + len(ids), stage="generating")
+        if text or ids:
             turn.seq += 1
             TokenSegment.objects.create(
-                job=turn.job, seq=turn.seq, fence=turn.lease.fence, text=text, tokens=tokens
+                job=turn.job, seq=turn.seq, fence=turn.lease.fence, text=text, ids=ids
             )
-    if text or tokens:
+    if text or ids:
         streams.append_tokens(turn.job.pk, turn.seq, text)
-    turn.tokens_sent += tokens
+    turn.tokens_sent += len(ids)
     turn.waiting = []
     turn.flushed_at = time.monotonic()
     return wishes

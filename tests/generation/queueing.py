@@ -7,7 +7,7 @@ from django.utils import timezone
 from accounts.identity import Caller
 from generation import admission, dispatch, finalization
 from generation.finalization import Ran
-from generation.leases import Lease, lease_of
+from generation.leases import lease_of
 from generation.models import Attempt, Job, Worker
 from tests.generation.api_stage import Tenant
 
@@ -40,7 +40,6 @@ def idle_worker(pool: str = "clips") -> Worker:
 
 def claim(worker: Worker) -> Attempt | None:
     return dispatch.claim(worker, worker.pool_id)
-
 
 
 def end_as_cancelled(attempt: Attempt, gpu_ms: int = 0, steps: int = 0) -> Job:

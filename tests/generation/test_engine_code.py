@@ -67,10 +67,17 @@ def test_a_small_top_p_leaves_only_the_likeliest_token(engine):
 def test_goes_on_after_any_cut_as_it_would_have(engine):
     whole = answer(engine)
     for cut in (1, 7, 20, 39):
-        given = text(whole[:cut])
+        given = [token for piece in whole[:cut] for token in piece.ids]
         assert answer(engine, given=given, max_tokens=40 - cut) == whole[cut:]
-        assert answer(engine, given=given, given_tokens=cut, max_tokens=40 - cut) == whole[cut:]
-    assert answer(engine, given="x" * 90) == [Piece("", 0, "length")]
+    assert answer(engine, given=[1] * 90) == [Piece("", (), "length")]
+
+
+def test_goes_on_inside_a_stop_sequence_as_it_would_have(engine):
+    whole = text(answer(engine))
+    pieces = answer(engine, stop=[whole[20:23]])
+    for cut in range(1, len(pieces)):
+        given = [token for piece in pieces[:cut] for token in piece.ids]
+        assert answer(engine, stop=[whole[20:23]], given=given, max_tokens=40 - len(given)) == pieces[cut:]
 
 
 @pytest.mark.parametrize("length", [1, 2, 5])
@@ -93,7 +100,8 @@ def test_text_held_back_for_nothing_is_delivered(engine):
     assert pieces[-1].finish_reason == "length"
     unfinished = answer(engine, stop=[whole[-2:] + "\0"])
     assert text(unfinished) == whole
-    assert unfinished[-1] == Piece(whole[-2:], 2, "length")
+    assert (unfinished[-1].text, unfinished[-1].tokens) == (whole[-2:], 2)
+    assert unfinished[-1].finish_reason == "length"
 
 
 def test_the_model_can_end_its_answer(tmp_path, engine, folder):

@@ -1,0 +1,204 @@
+"""A clip on the shipped model, from the claim to its end: delivered, cancelled, drained, blocked, broken, unsigned."""
+
+import io
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+import torch
+from django.core.files.storage import default_storage
+from django.db.models.functions import Now
+
+from accounts.models import OperationalEvent, OutboxEvent
+from billing.models import Charge, Hold
+from billing.reconciliation import reconcile
+from generation import signing
+from generation.models import Asset, Attempt, Job, Pool, State
+from generation.worker import checkpoints, loop
+from generation.worker.encoding import decode_frames
+from generation.worker.station import Station
+from safety import canary, provenance
+from safety.models import Credential, Scan, Threshold
+from tests.generation.api_stage import tenant
+from tests.generation.queueing import submit
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def own_folders(settings, tmp_path):
+    settings.CHECKPOINT_ROOT = tmp_path / "checkpoints"
+    settings.WORK_ROOT = tmp_path / "work"
+
+
+@pytest.fixture
+def station():
+    station = Station(Pool.objects.get(pk="clips"), slots=1)
+    yield station
+    station.close()
+
+
+@contextmanager
+def at_step(station: Station, step: int, happens):
+    """Let something happen to the running clip right after its `step`-th step."""
+    engine = station.engine(Job.objects.first().model)
+    original = type(engine).step
+
+    def stepping(state):
+        original(engine, state)
+        if state.index == step:
+            happens(state)
+
+    engine.step = stepping
+    yield
+    del engine.step
+
+
+def frames_of(job: Job, tmp_path) -> np.ndarray:
+    asset = Asset.objects.get(job=job)
+    path = tmp_path / f"{asset.digest}.mp4"
+    path.write_bytes(default_storage.open(asset.path).read())
+    return decode_frames(path)
+
+
+def test_a_clip_is_made_scanned_signed_delivered_and_charged(station, tmp_path):
+    job = submit(tenant("free"), seed=5)
+    assert loop.work(station) == 1
+    job.refresh_from_db()
+    assert (job.state, job.steps, job.steps_run, job.checkpoints) == (State.DELIVERED, 30, 30, 3)
+    assert {"encode_prompt", "denoise", "decode", "encode", "scan", "sign", "store"} <= set(job.stages)
+    assert job.device.startswith("cpu")
+
+    scan = Scan.objects.get(subject=str(job.pk), purpose="final")
+    assert (scan.verdict, scan.frames_total, scan.frames_scanned["child_safety"]) == ("pass", 16, 16)
+    assert scan.frames_scanned["violence"] == 4  # 0, 5, 10 and 15: every fifth, the first and the last
+    credential = Credential.objects.get(subject=str(job.pk))
+    asset = Asset.objects.get(job=job)
+    assert (credential.state, credential.signed_digest) == ("Trusted", asset.digest)
+    assert credential.unsigned_digest == scan.digest
+
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(default_storage.open(asset.path).read())
+    assert provenance.verify(path).state == "Trusted"
+    assert decode_frames(path).shape == (16, 64, 64, 3)
+
+    charge = Charge.objects.get(usage_event__subject=str(job.pk))
+    assert charge.amount == job.charge_micro == job.quote_micro == 300_000
+    assert Hold.objects.get(pk=job.hold_id).captured == 300_000
+    assert reconcile().drift == ()
+    assert checkpoints.latest(tmp_path / "checkpoints", str(job.pk), "", "", "", "").checkpoint is None
+    assert OutboxEvent.objects.filter(topic="video.completed").count() == 1
+
+
+def test_drained_at_any_step_the_clip_goes_on_to_the_very_same_frames(station, tmp_path):
+    free = tenant("free", credit=10**9)
+    whole = submit(free, seed=11)
+    loop.work(station)
+    job = submit(free, seed=11)
+    with at_step(station, 13, lambda state: station.stopping.set()):
+        loop.work(station)
+    job.refresh_from_db()
+    assert (job.state, job.ahead_of_lane, job.attempts_failed) == (State.QUEUED, True, 0)
+    other = Station(Pool.objects.get(pk="clips"), slots=1)
+    loop.work(other)
+    other.close()
+    job.refresh_from_db()
+    first, second = job.attempts.order_by("fence")
+    assert (first.outcome, first.step) == (Attempt.Outcome.HANDED_BACK, 13)
+    assert (second.outcome, second.resumed_from_step) == (Attempt.Outcome.DELIVERED, 13)
+    assert job.steps_run == 30
+    assert np.array_equal(frames_of(whole, tmp_path), frames_of(job, tmp_path))
+    assert Charge.objects.filter(usage_event__subject=str(job.pk)).count() == 1
+
+
+def test_cancelled_between_steps_and_charged_for_what_ran(station):
+    job = submit(tenant("free"))
+    ask = lambda state: Job.objects.update(cancel_requested_at=Now())  # noqa: E731
+    with at_step(station, 12, ask):
+        loop.work(station)
+    job.refresh_from_db()
+    assert (job.state, job.steps_run, job.charge_micro) == (State.CANCELLED, 12, 120_000)  # 12 of 30 steps
+    assert not Asset.objects.exists()
+
+
+def test_nan_ends_the_job_within_two_steps_and_costs_its_owner_nothing(station):
+    job = submit(tenant("free"))
+
+    def poison(state):
+        state.latents = state.latents.clone()
+        state.latents[0, 0, 0, 0, 0] = torch.nan
+
+    with at_step(station, 7, poison):
+        loop.work(station)
+    job.refresh_from_db()
+    assert (job.state, job.error_code, job.charge_micro) == (State.FAILED, "not_finite", 0)
+    assert job.steps_run <= 9
+    assert Hold.objects.get().captured == 0
+    event = OperationalEvent.objects.get(kind="clip.not_finite")
+    assert event.detail["step"] <= 9
+    assert event.detail["worker"] == str(station.worker.pk)
+    assert job.prompt not in str(event.detail)
+
+
+@contextmanager
+def painted(station: Station, category: str, place: int):
+    """One frame of the finished clip shows a canary mark."""
+    engine = station.engine(Job.objects.first().model)
+    original = type(engine).decode
+
+    def decode(state):
+        frames = original(engine, state)
+        frames[place] = canary.paint(frames[place], category)
+        return frames
+
+    engine.decode = decode
+    yield
+    del engine.decode
+
+
+def test_one_bad_frame_blocks_the_clip_and_nothing_is_charged_or_stored(station):
+    job = submit(tenant("free"))
+    with painted(station, "child_safety", 8):
+        loop.work(station)
+    job.refresh_from_db()
+    assert (job.state, job.error_code, job.charge_micro) == (State.BLOCKED, "moderation_blocked", 0)
+    assert not Asset.objects.exists()
+    assert not Credential.objects.exists()
+    verdict = Scan.objects.get(purpose="final").verdicts.get(outcome="block")
+    assert (verdict.frame_class, verdict.frame_index) == ("child_safety", 8)
+
+
+def test_a_class_without_a_threshold_blocks_delivery(station):
+    job = submit(tenant("free"))
+    Threshold.objects.filter(frame_class="violence").delete()
+    loop.work(station)
+    job.refresh_from_db()
+    assert (job.state, job.charge_micro, job.attempts_failed) == (State.FAILED, 0, 3)
+    assert not Asset.objects.exists()
+
+
+def test_signing_down_holds_the_clip_until_it_works_again(station, settings, tmp_path):
+    job = submit(tenant("free"))
+    good, settings.SIGNING_ROOT = settings.SIGNING_ROOT, tmp_path / "file"
+    settings.SIGNING_ROOT.write_text("not a folder")
+    loop.work(station)
+    job.refresh_from_db()
+    assert job.state == State.HELD
+    assert Hold.objects.get().state == Hold.State.OPEN
+    assert not Asset.objects.exists()
+    assert OperationalEvent.objects.filter(kind="signing.unavailable").exists()
+    assert signing.deliver_held_clips() == 0
+    settings.SIGNING_ROOT = good
+    assert signing.deliver_held_clips() == 1
+    job.refresh_from_db()
+    assert (job.state, job.charge_micro) == (State.DELIVERED, 300_000)
+    assert Credential.objects.get().state == "Trusted"
+
+
+def test_a_preview_is_shown_only_when_the_gates_passed_it(station):
+    submit(tenant("free"))
+    loop.work(station)
+    attempt = Attempt.objects.get()
+    assert attempt.preview.endswith("step-0030.webp")
+    assert Scan.objects.filter(purpose="preview", verdict="pass").count() == 3
+    assert io.BytesIO(default_storage.open(attempt.preview).read()).read(4) == b"RIFF"
