@@ -26,6 +26,7 @@ CODE_PROMPT = 'def read_lines(path):\n    """Return the lines of a text file."""
 MAX_TOKENS = 64
 PATIENCE_S = 300.0
 POLL_S = 0.2
+AUTHOR = "the sample of make run"
 MICRO = 1_000_000
 
 Say = Callable[[str], None]
@@ -67,7 +68,7 @@ def run(url: str, folder: Path, say: Say) -> dict:
     The key is made for this run and revoked at its end.
     """
     organization = Organization.objects.get(slug=ORGANIZATION)
-    key, raw = keys.create(organization, "sample", ("read", "generate", "billing"), None)
+    key, raw = keys.create(organization, "sample", ("read", "generate", "billing"), AUTHOR)
     try:
         client = Client(url, raw)
         summary = {
@@ -82,7 +83,7 @@ def run(url: str, folder: Path, say: Say) -> dict:
             "balance": balances(organization.pk).available_micro / MICRO,
         }
     finally:
-        keys.revoke(key, None, "the sample has ended")
+        keys.revoke(key, AUTHOR, "the sample has ended")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     return summary

@@ -110,6 +110,7 @@ class Command(BaseCommand):
         """Migrate and make the demo data; the sign-ins as text. The connections are closed again."""
         began, printed = time.monotonic(), io.StringIO()
         call_command("migrate", interactive=False, verbosity=0)
+        call_command("register_models")
         call_command("seed_demo", stdout=printed)
         connection.close()
         connection.close_pool()
