@@ -34,5 +34,6 @@ def fold(outcomes: Iterable[str]) -> str:
 
 
 def unjudged(outcomes_by_frame: Mapping[int, Iterable[str]], wanted: Iterable[int]) -> list[int]:
-    """The frames among `wanted` that no gate passed: not looked at, or unusable for every gate that looked."""
-    return [index for index in wanted if PASS not in set(outcomes_by_frame.get(index, ()))]
+    """The frames among `wanted` that no gate judged: not looked at, or unusable for every gate that looked."""
+    judged = {PASS, REVIEW, BLOCK}
+    return [index for index in wanted if judged.isdisjoint(outcomes_by_frame.get(index, ()))]
