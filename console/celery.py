@@ -32,6 +32,11 @@ app.conf.beat_schedule = {
         "schedule": 1.0,
         "options": {"queue": "upkeep", "expires": 10},
     },
+    "watch_signing_certificate": {
+        "task": "safety.tasks.watch_signing_certificate",
+        "schedule": 24 * 3600.0,
+        "options": {"queue": "upkeep", "expires": 3600},
+    },
 }
 
 

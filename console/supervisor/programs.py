@@ -33,7 +33,9 @@ def web(port: int) -> Program:
 
 def worker(queue: str, slots: int, *extra: str) -> Program:
     """A Celery worker of one queue. Threads, so that a model stays in the process and pings are answered."""
-    command = ["-m", "celery", "--quiet", "-A", "console.celery", "worker", "-Q", queue, "-n", f"{queue}@%h"]
+    # In a container we may well be root; Celery's warning of it fills eight lines of each worker's start.
+    command = ["-W", "ignore:You're running the worker with superuser privileges", "-m", "celery", "--quiet"]
+    command += ["-A", "console.celery", "worker", "-Q", queue, "-n", f"{queue}@%h"]
     command += ["--pool=threads", "-c", str(slots), "--without-gossip", "--without-mingle", "--loglevel=INFO"]
     return Program(queue, (sys.executable, *command, *extra))
 

@@ -17,7 +17,7 @@ logger = structlog.get_logger("backlot.serve")
 TICK_S = 0.2
 STEADY_S = 20  # a process that lived so long has not failed at its start
 LONGEST_PAUSE_S = 30
-DRAIN_S = 9  # of the 15 s that stopping may take; the servers need the rest
+DRAIN_S = 10  # of the 15 s that stopping may take; the servers need the rest
 HOPELESS = 5  # failures in a row before the first readiness
 
 
@@ -100,14 +100,18 @@ class Supervision:
     def stop(self) -> list[str]:
         """SIGTERM to all, then wait; a second signal, or the end of the patience, kills. Names of the killed."""
         children = [slot.child for slot in self.slots if slot.child is not None]
-        signals, end = len(self.asked), time.monotonic() + self.drain_s
+        signals, began = len(self.asked), time.monotonic()
         for child in children:
             child.ask_to_stop()
-        while any(child.status is None for child in children) and time.monotonic() < end:
-            if len(self.asked) > signals:
-                break
+        running = children
+        while running and time.monotonic() - began < self.drain_s and len(self.asked) == signals:
             self._pass_on_lines(0.1)
-        killed = [child.program.name for child in children if child.status is None]
+            ended = [child for child in running if child.status is not None]
+            for child in ended:
+                took = round(time.monotonic() - began, 1)
+                logger.info("stopped", process_name=child.program.name, status=child.status, after_s=took)
+            running = [child for child in running if child not in ended]
+        killed = [child.program.name for child in running]
         self._pass_on_lines(0)
         for slot in self.slots:
             if slot.child is not None:
@@ -126,8 +130,7 @@ class Supervision:
     def _pass_on_lines(self, timeout_s: float) -> None:
         for key, _ in self._selector.select(timeout_s):
             slot = key.data
-            for line in slot.child.lines():
-                self.output.line(slot.program.name, line)
+            self._show(slot.program.name, slot.child.lines())
             if slot.child.status is not None:  # its pipe stays readable at its end
                 self._selector.unregister(key.fileobj)
 
@@ -142,11 +145,15 @@ class Supervision:
 
     def _close(self, slot: Slot) -> None:
         child, slot.child = slot.child, None
-        for line in child.lines() + child.last_line():
-            self.output.line(slot.program.name, line)
+        self._show(slot.program.name, child.lines() + child.last_line())
         if child.pipe in self._selector.get_map():
             self._selector.unregister(child.pipe)
         child.end()
+
+    def _show(self, name: str, lines: list[str]) -> None:
+        for line in lines:
+            if line.strip():
+                self.output.line(name, line)
 
     def _plain(self, lines: list[str]) -> None:
         for line in lines:

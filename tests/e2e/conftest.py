@@ -1,0 +1,89 @@
+"""A running Backlot and a real browser for the tests here."""
+
+import os
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.live import Live
+
+CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="session")
+def live() -> Iterator[Live]:
+    """One Backlot for all browser tests: `.url`, `.sign_ins[email].password`, `.api_key(organization)`."""
+    with Live() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    if not os.path.exists(CHROMIUM):
+        pytest.fail(
+            f"no Chromium at {CHROMIUM}: install it (apt-get install chromium) or set CHROMIUM to its path"
+        )
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def new_page(live: Live, browser: Browser) -> Iterator[Callable[..., Page]]:
+    """`new_page(theme="dark", width=…, height=…)`: a page in a context of its own, addresses relative to Backlot.
+
+    A script that fails, or a resource that is missing or comes from elsewhere, fails the test.
+    """
+    contexts: list[BrowserContext] = []
+    faults: list[str] = []
+
+    def make(theme: str = "light", width: int = 1280, height: int = 900) -> Page:
+        context = browser.new_context(
+            base_url=live.url, color_scheme=theme, viewport={"width": width, "height": height}
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: faults.append(f"script: {error}"))
+        page.on(
+            "console", lambda message: message.type == "error" and faults.append(f"console: {message.text}")
+        )
+        page.on("request", lambda request: foreign(request.url) and faults.append(f"foreign: {request.url}"))
+        return page
+
+    def foreign(url: str) -> bool:
+        return not url.startswith((live.url, "data:", "blob:", "about:"))
+
+    yield make
+    for context in contexts:
+        context.close()
+    assert faults == []
+
+
+@pytest.fixture
+def page(new_page: Callable[..., Page]) -> Page:
+    return new_page()
+
+
+@pytest.fixture
+def sign_in(live: Live) -> Callable[[Page, str], None]:
+    """`sign_in(page, email)`: as a person would, on the sign-in page."""
+
+    def enter(page: Page, email: str) -> None:
+        page.goto("/accounts/login/")
+        page.locator("input[name=login]").fill(email)
+        page.locator("input[name=password]").fill(live.sign_ins[email].password)
+        page.locator("form:has(input[name=password]) [type=submit]").click()
+        page.wait_for_url(lambda url: "/accounts/login" not in url)
+
+    return enter
