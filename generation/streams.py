@@ -15,16 +15,19 @@ from uuid import UUID
 
 import redis
 import redis.asyncio
+from asgiref.sync import sync_to_async
 from django.conf import settings
 from redis.exceptions import RedisError
 
 from generation.models import OPEN_STATES, Job, Kind, State, TokenSegment
+from generation.pooling import give_back
 
 logger = logging.getLogger(__name__)
 
 KEEP_ENTRIES = 2_000
 KEEP_SECONDS = 3_600
 HEARTBEAT_S = 10.0
+REDIS_PATIENCE_S = 2.0
 LOOK_S = 1.0  # without a word from Redis, PostgreSQL is asked this often
 
 
@@ -46,8 +49,12 @@ def _client() -> redis.Redis:
 
 @asynccontextmanager
 async def _listening() -> AsyncIterator[redis.asyncio.Redis]:
-    """A connection of this event loop's own, closed with the reader."""
-    client = redis.asyncio.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=1)
+    """A connection of this event loop's own, closed with the reader.
+
+    Without a socket timeout, because the client keeps that with asyncio.wait_for, which in Python 3.11 swallows a
+    cancellation that comes just as a write ends: a reader that left would go on reading. `_read` bounds the wait.
+    """
+    client = redis.asyncio.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=1, socket_timeout=None)
     try:
         yield client
     finally:
@@ -110,7 +117,7 @@ async def follow_tokens(job_id: UUID, after: int = 0) -> AsyncIterator[TokenEven
         while True:
             ended = await _ended(job_id)  # before the look at the segments: none can come after the end
             if ended or last_id == "0":
-                async for event in _stored(job_id, after):
+                for event in await _stored(job_id, after):
                     after = event.seq
                     yield event
             if ended:
@@ -123,11 +130,11 @@ async def follow_tokens(job_id: UUID, after: int = 0) -> AsyncIterator[TokenEven
                     after = seq
                     yield TokenEvent(seq, entry["text"])
                 elif seq > after:
-                    async for event in _stored(job_id, after):
+                    for event in await _stored(job_id, after):
                         after = event.seq
                         yield event
             if not entries:
-                async for event in _stored(job_id, after):
+                for event in await _stored(job_id, after):
                     after = event.seq
                     yield event
                 yield None
@@ -136,8 +143,9 @@ async def follow_tokens(job_id: UUID, after: int = 0) -> AsyncIterator[TokenEven
 async def _read(client, key: str, last: str, seconds: float) -> tuple[str, list[dict]]:
     """New entries of a stream, waiting at most `seconds`; without Redis, silence."""
     try:
-        found = await client.xread({key: last}, block=int(seconds * 1000), count=200)
-    except RedisError:
+        async with asyncio.timeout(seconds + REDIS_PATIENCE_S):
+            found = await client.xread({key: last}, block=int(seconds * 1000), count=200)
+    except (RedisError, TimeoutError):
         await asyncio.sleep(seconds)
         return last, []
     if not found:
@@ -147,18 +155,32 @@ async def _read(client, key: str, last: str, seconds: float) -> tuple[str, list[
     return pairs[-1][0].decode(), entries
 
 
-async def _stored(job_id: UUID, after: int) -> AsyncIterator[TokenEvent]:
-    segments = TokenSegment.objects.filter(job=job_id, seq__gt=after).order_by("seq")
-    async for segment in segments.values_list("seq", "text"):
-        yield TokenEvent(*segment)
+# A reader waits far longer than it looks: each look gives its connection back, or a few readers would empty the pool.
 
 
-async def _ended(job_id: UUID) -> bool:
-    return not await Job.objects.filter(pk=job_id, state__in=OPEN_STATES).aexists()
+@sync_to_async
+def _stored(job_id: UUID, after: int) -> list[TokenEvent]:
+    try:
+        segments = TokenSegment.objects.filter(job=job_id, seq__gt=after).order_by("seq")
+        return [TokenEvent(*segment) for segment in segments.values_list("seq", "text")]
+    finally:
+        give_back()
 
 
-async def _end(job_id: UUID, after: int) -> TokenEvent:
-    job = await Job.objects.aget(pk=job_id)
+@sync_to_async
+def _ended(job_id: UUID) -> bool:
+    try:
+        return not Job.objects.filter(pk=job_id, state__in=OPEN_STATES).exists()
+    finally:
+        give_back()
+
+
+@sync_to_async
+def _end(job_id: UUID, after: int) -> TokenEvent:
+    try:
+        job = Job.objects.get(pk=job_id)
+    finally:
+        give_back()
     if job.kind == Kind.CODE and job.state == State.DELIVERED:
         usage = {
             "prompt_tokens": job.tokens_in,

@@ -33,6 +33,10 @@ UPDATE generation_pool SET virtual_time = 0;
 @contextmanager
 def committed(blocker) -> Iterator[None]:
     """Let a test commit; `blocker` is pytest-django's. Rows are removed behind the triggers' backs at the end."""
+    name = connection.settings_dict["NAME"]
+    # pytest-django makes the test database only where a collected test is marked django_db: without one, the rows that
+    # would be removed here are those of the installation itself.
+    assert name.startswith("test_"), f"{name} is no test database: nothing that was collected is marked django_db"
     with blocker.unblock():
         try:
             yield
