@@ -15,7 +15,7 @@ from django.http import HttpRequest, JsonResponse
 STARTED = time.monotonic()
 PROBE_S = 2
 # A worker says that it is there every few seconds; this long without a word and it doesn't count.
-WORKER_SEEN_S = 60
+WORKER_SEEN_S = 20
 LIVE_WORKERS = """
 SELECT p.slug, count(w.id)
   FROM generation_pool p

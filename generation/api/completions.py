@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
+from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
 from ninja import Router
 
@@ -42,7 +43,13 @@ FIELDS = (
 )
 PUBLIC_ID = re.compile(r"cmpl[-_]([0-9a-f]{32})")
 # A plain request gives up where nobody has begun within the first bound, or where the end isn't there by the second.
+LOST = ApiError(
+    "server_is_overloaded", "The stream was interrupted. Follow it again behind the last event you got."
+)
 BEGIN_WITHIN_S, END_WITHIN_S = 120.0, 600.0
+LOST = ApiError(
+    "server_is_overloaded", "The stream was interrupted. Follow it again behind the last event you got."
+)
 
 
 @router.post(
@@ -130,6 +137,12 @@ async def _events(
             ended = ended or is_end(token)
             for chunk in _chunks(job, token, include_usage=include_usage, request_id=request_id):
                 yield chunk
+    except DatabaseError as error:
+        ended = (
+            True  # what becomes of the job is not known here: it is neither cancelled nor reported as ended
+        )
+        logger.warning("the stream of %s lost the database: %s", job.public_id, error)
+        yield sse.event(LOST.body(request_id))
     finally:
         if owner and not ended:
             await _abandon(job)
