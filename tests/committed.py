@@ -36,7 +36,9 @@ def committed(blocker) -> Iterator[None]:
     name = connection.settings_dict["NAME"]
     # pytest-django makes the test database only where a collected test is marked django_db: without one, the rows that
     # would be removed here are those of the installation itself.
-    assert name.startswith("test_"), f"{name} is no test database: nothing that was collected is marked django_db"
+    assert name.startswith("test_"), (
+        f"{name} is no test database: nothing that was collected is marked django_db"
+    )
     with blocker.unblock():
         try:
             yield
