@@ -77,7 +77,7 @@ class HashList:
         self._indexes: dict[str, HashIndex] = {}
 
     def prepare(self, frame_class: str) -> Look | None:
-        """Child safety always takes part, even with an empty list: its frames then read as compared with nothing."""
+        """For child safety it always takes part; compared with an empty list, its frames are all unusable."""
         index = self._current()[frame_class]
         if frame_class != FrameClass.CHILD_SAFETY and not len(index.ids):
             return None
@@ -100,7 +100,7 @@ def _compare(frame: np.ndarray, index: HashIndex) -> Finding:
     evidence: dict = {"quality": quality}
     nearest = index.nearest(digest)
     if nearest is None:
-        return Finding(0.0, evidence, usable=quality >= QUALITY_FLOOR)
+        return Finding(0.0, evidence | {"entries": 0}, usable=False)  # compared with nothing is not "clean"
     entry, distance, matches = nearest
     evidence |= {"distance": distance}
     if matches:

@@ -33,6 +33,11 @@ class ChildSafetyOnly(Attentive):
     classes = frozenset({FrameClass.CHILD_SAFETY})
 
 
+class SampledOnly(Attentive):
+    id = "sampled-only"
+    classes = frozenset({FrameClass.LIKENESS, FrameClass.INTIMATE, FrameClass.VIOLENCE})
+
+
 class Failing(Attentive):
     """Breaks for one class; each subclass in its own way."""
 

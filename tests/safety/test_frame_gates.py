@@ -128,6 +128,14 @@ def test_a_radius_is_kept_to_the_bit():
     assert scan_frames(picture[None], "p", 1).verdict == "pass"
 
 
+def test_an_empty_list_vouches_for_nothing(settings):
+    settings.SAFETY_GATES = ["safety.postfilter.hash_list.HashList", BROKEN + "SampledOnly"]
+    frames = np.stack([textured(8)])
+    assert scan_frames(frames, "p", 1).verdict == "unavailable"
+    hash_list.register(textured(9), source="test", author="test")
+    assert scan_frames(frames, "p", 1).verdict == "pass"
+
+
 def test_a_listed_picture_of_a_sampled_class_counts_there():
     picture = textured(7)
     hash_list.register(picture, source="test", author="test", frame_class=FrameClass.INTIMATE)
