@@ -44,11 +44,12 @@ def missing_for_readiness(port: int) -> str:
         return f"web answers badly: {error!r}"
     finally:
         connection.close()
-    return "" if response.status == 200 else f"readyz says {response.status}: {_compact(body)}"
+    return "" if response.status == 200 else _missing(response.status, body)
 
 
-def _compact(body: str) -> str:
+def _missing(status: int, body: str) -> str:
+    """What a refusal of /readyz names as missing, or else its text."""
     try:
-        return json.dumps(json.loads(body))
-    except json.JSONDecodeError:
-        return " ".join(body.split())[:300]
+        return ", ".join(json.loads(body)["missing"])
+    except (json.JSONDecodeError, KeyError, TypeError):
+        return f"readyz says {status}: {' '.join(body.split())[:300]}"

@@ -193,24 +193,28 @@ def test_one_supervisor_a_home(tmp_path):
 class _Answering(BaseHTTPRequestHandler):
     name = "backlot"
     status = 200
+    body = b"{}"
 
     def do_GET(self) -> None:
         self.send_response_only(self.status)
         self.send_header("Server", self.name)
         self.end_headers()
-        self.wfile.write(b'{"missing": ["a worker for clips"]}')
+        self.wfile.write(self.body)
 
     def log_message(self, *_: object) -> None:
         """Quiet."""
 
 
+NOT_READY = b'{"status": "not ready", "missing": ["database", "workers:clips"]}'
+
+
 @pytest.fixture
 def answering():
-    """A server on a free port, as `answering(name, status) -> port`."""
+    """A server on a free port, as `answering(name, status, body) -> port`."""
     servers = []
 
-    def start(name: str, status: int = 200) -> int:
-        handler = type("Handler", (_Answering,), {"name": name, "status": status})
+    def start(name: str, status: int = 200, body: bytes = NOT_READY) -> int:
+        handler = type("Handler", (_Answering,), {"name": name, "status": status, "body": body})
         servers.append(HTTPServer((address.HOST, 0), handler))
         threading.Thread(target=servers[-1].serve_forever, daemon=True).start()
         return servers[-1].server_address[1]
@@ -238,8 +242,11 @@ def test_a_port_is_free_or_someone_has_it(answering):
 
 def test_what_is_missing_for_readiness_is_said(answering):
     assert address.missing_for_readiness(answering("backlot")) == ""
-    missing = address.missing_for_readiness(answering("backlot", 503))
-    assert missing == 'readyz says 503: {"missing": ["a worker for clips"]}'
+    assert address.missing_for_readiness(answering("backlot", 503)) == "database, workers:clips"
+    assert (
+        address.missing_for_readiness(answering("backlot", 503, b"<h1>away</h1>"))
+        == "readyz says 503: <h1>away</h1>"
+    )
     assert address.missing_for_readiness(free_port()) == "web does not answer yet"
 
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
 from tests.live import Live
 
@@ -48,6 +48,11 @@ def new_page(live: Live, browser: Browser) -> Iterator[Callable[..., Page]]:
     contexts: list[BrowserContext] = []
     faults: list[str] = []
 
+    def note(message: ConsoleMessage) -> None:
+        # htmx logs the bare event of a stream that ended because the page was left.
+        if message.type == "error" and not message.text.endswith("[object Event]"):
+            faults.append(f"console: {message.text}")
+
     def make(theme: str = "light", width: int = 1280, height: int = 900) -> Page:
         context = browser.new_context(
             base_url=live.url, color_scheme=theme, viewport={"width": width, "height": height}
@@ -55,9 +60,7 @@ def new_page(live: Live, browser: Browser) -> Iterator[Callable[..., Page]]:
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: faults.append(f"script: {error}"))
-        page.on(
-            "console", lambda message: message.type == "error" and faults.append(f"console: {message.text}")
-        )
+        page.on("console", note)
         page.on("request", lambda request: foreign(request.url) and faults.append(f"foreign: {request.url}"))
         return page
 
