@@ -28,8 +28,8 @@ def plus(db):
     return tenant("plus")
 
 
-@pytest.fixture
-def address(db):
+@pytest.fixture(scope="module")
+def address():
     with serving() as found:
         yield found
 
