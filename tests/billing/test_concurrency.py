@@ -48,18 +48,18 @@ def decide(organization, terms, units: float, subject: str | None = None) -> Dec
 def test_holds_never_exceed_what_there_is(committed):
     organization = new_organization()
     terms = roomy(organization)
-    buy(organization, 10)  # enough for 33 of the 80 requests of 1 unit
+    buy(organization, 5)  # enough for 16 of the 48 requests of 1 unit
 
-    decisions = together(lambda number: [decide(organization, terms, 1) for _ in range(10)])
+    decisions = together(lambda number: [decide(organization, terms, 1) for _ in range(6)])
     allowed = sum(decision.allowed for per_thread in decisions for decision in per_thread)
-    assert allowed == 33
-    assert Hold.objects.count() == 33
-    assert Decision.objects.filter(code="credit_balance_exhausted").count() == 80 - 33
+    assert allowed == 16
+    assert Hold.objects.count() == 16
+    assert Decision.objects.filter(code="credit_balance_exhausted").count() == 48 - 16
     assert stored(organization) == {
-        "purchased": 100_000,
+        "purchased": 200_000,
         "allowance": 0,
         "promotional": 0,
-        "held": 33 * 300_000,
+        "held": 16 * 300_000,
     }
     assert reconcile().drift == ()
 
@@ -67,11 +67,11 @@ def test_holds_never_exceed_what_there_is(committed):
 def test_holding_and_settling_at_the_same_time(committed):
     organization = new_organization()
     terms = roomy(organization)
-    buy(organization, 20)
+    buy(organization, 15)
 
     def work(number: int) -> int:
         chance, charged = random.Random(number), 0
-        for _ in range(8):
+        for _ in range(5):
             decision = decide(organization, terms, chance.choice([1, 5, 12]))
             if decision.allowed and chance.random() < 0.8:
                 charged += settle_once(decision, chance).amount
@@ -79,7 +79,7 @@ def test_holding_and_settling_at_the_same_time(committed):
 
     charged = sum(together(work))
     balances = stored(organization)
-    assert sum(balances.values()) + charged == 20 * CREDIT
+    assert sum(balances.values()) + charged == 15 * CREDIT
     assert charged == sum(Charge.objects.values_list("amount", flat=True))
     assert balances["held"] == sum(Hold.objects.filter(state="open").values_list("amount", flat=True))
     assert reconcile().drift == ()

@@ -229,7 +229,7 @@ class Money(RuleBasedStateMachine):
 
 def test_money_follows_the_model(db):
     quick = settings(
-        max_examples=10,
+        max_examples=8,
         stateful_step_count=25,
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

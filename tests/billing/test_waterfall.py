@@ -54,12 +54,12 @@ def outcomes(verdict) -> dict[str, str]:
 
 class TestBuckets:
     def test_allowance_first_then_soonest_promotion_then_purchased(self):
-        buckets = (purchased(10), promotion(4, 2, days=9), promotion(3, 2, days=1), allowance(5))
+        buckets = (purchased(10), promotion(3, 2, days=9), promotion(4, 2, days=1), allowance(5))
         verdict = decide(snapshot(*buckets), asked(credits=10))
         assert [(take.account, take.amount) for take in verdict.takes] == [
             (2, 5 * CREDIT),
-            (3, 2 * CREDIT),
             (4, 2 * CREDIT),
+            (3, 2 * CREDIT),
             (1, 1 * CREDIT),
         ]
         assert verdict.message == (
@@ -210,8 +210,11 @@ def test_allowed_takes_exactly_the_amount_and_never_more_than_there_is(state, re
         return
     assert sum(take.amount for take in verdict.takes) == request_.amount
     assert all(0 < take.amount <= live[take.account].available for take in verdict.takes)
-    ranks = [ORDER.index(take.layer) for take in verdict.takes]
-    assert ranks == sorted(ranks)
+    order = [
+        (ORDER.index(take.layer), live[take.account].expires_at or state.now, take.account)
+        for take in verdict.takes
+    ]
+    assert order == sorted(order)
     # A later bucket is only touched once every earlier one is used up.
     for take in verdict.takes[:-1]:
         assert take.amount == live[take.account].available
