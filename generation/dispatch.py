@@ -76,7 +76,7 @@ def claim(worker: Worker, pool_slug: str) -> Attempt | None:
         orphan = _one(ORPHAN, [pool_slug])
         if orphan:
             return _attempt(worker, orphan[0], charged=0, weight=1.0)
-        now = _clock()
+        now = clock()
         lanes = _corrected(_lanes(pool_slug, now), now)
         return _claim_fairly(worker, pool, lanes, now)
 
@@ -182,7 +182,8 @@ def _corrected(lanes: dict[str, LaneRow], now: datetime) -> dict[str, LaneRow]:
     return lanes
 
 
-def _clock() -> datetime:
+def clock() -> datetime:
+    """Now, by the database."""
     return _one("SELECT clock_timestamp()", [])[0]
 
 

@@ -18,7 +18,6 @@ SHIPPED = (
     "generation_lane",
     "generation_pool",
     "generation_registeredmodel",
-    "safety_category",
     "safety_policyversion",
     "safety_rule",
     "safety_threshold",

@@ -5,7 +5,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from django.conf import settings
-from safety.provenance import SigningUnavailable
+from safety.provenance import NotScanned, SigningUnavailable
 
 from generation import finalization, signing
 from generation.worker.encoding import encode
@@ -34,6 +34,8 @@ def finish(turn: "ClipAttempt") -> None:
             signing.keep_unsigned(turn.job, turn.lease.fence, unsigned)
             finalization.hold_for_signing(turn.lease, turn.ran, str(problem))
             return
+        except NotScanned as problem:
+            raise Unscanned(str(problem)) from problem
         turn.lease.renew(stage="delivering")
         with turn.watch.stage("store"):
             file = signing.stored(turn.job, turn.lease.fence, signed)

@@ -24,7 +24,9 @@ def kill_between_checkpoints(service, clip: str, after_step: int) -> int:
         row = service.row(query, service.job_id(clip))
         if row and row[0] > after_step:
             os.kill(row[1], signal.SIGKILL)
-            return service.row("SELECT max(step) FROM generation_attempt WHERE job_id = %s", service.job_id(clip))[0]
+            return service.row(
+                "SELECT max(step) FROM generation_attempt WHERE job_id = %s", service.job_id(clip)
+            )[0]
         time.sleep(0.005)
     raise AssertionError("the clip never got so far")
 
@@ -39,7 +41,8 @@ def test_kill_9_between_two_checkpoints(service, tmp_path):
 
     job = service.job_id(hit["id"])
     attempts = service.rows(
-        "SELECT outcome, step, resumed_from_step FROM generation_attempt WHERE job_id = %s ORDER BY fence", job
+        "SELECT outcome, step, resumed_from_step FROM generation_attempt WHERE job_id = %s ORDER BY fence",
+        job,
     )
     assert [row[0] for row in attempts] == ["lost", "delivered"]
     resumed_from = attempts[1][2]
@@ -75,5 +78,7 @@ def test_a_worker_told_to_stop_hands_back_and_another_goes_on(service):
     )
     assert [row[0] for row in outcomes] == ["handed_back", "delivered"]
     assert outcomes[1][2] == outcomes[0][1]  # not one step twice
-    failed = service.row("SELECT attempts_failed FROM generation_job WHERE id = %s", service.job_id(clip["id"]))
+    failed = service.row(
+        "SELECT attempts_failed FROM generation_job WHERE id = %s", service.job_id(clip["id"])
+    )
     assert failed == (0,)

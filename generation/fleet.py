@@ -1,0 +1,166 @@
+"""What runs jobs: pools, their lanes with live settings, the models that may serve, and the worker processes."""
+
+import uuid
+
+from django.db import models
+from django.db.models import Q
+
+from accounts.models import Override
+
+
+class Kind(models.TextChoices):
+    CLIP = "clip"
+    CODE = "code"
+
+
+class Pool(models.Model):
+    """Machines of one kind that serve one kind of job; `slug` is also the name of its Celery queue."""
+
+    slug = models.SlugField(primary_key=True)
+    kind = models.CharField(max_length=8, choices=Kind.choices)
+    machine = models.CharField(max_length=120, blank=True)
+    # The least tag among backlogged lanes at the last claim: a lane that returns from idleness is lifted to it.
+    virtual_time = models.FloatField(default=0)
+
+    def __str__(self) -> str:
+        return self.slug
+
+
+class Lane(models.Model):
+    """A tier's place in a pool: the baseline of its live settings and its fair-share tag.
+
+    Only a claim writes the tags, so that the row is locked by claims alone.
+    """
+
+    slug = models.SlugField(primary_key=True)
+    pool = models.ForeignKey(Pool, on_delete=models.PROTECT, related_name="lanes")
+    tier = models.ForeignKey("accounts.Tier", on_delete=models.PROTECT, related_name="+")
+    weight = models.FloatField()
+    floor = models.FloatField(default=0)
+    max_running = models.PositiveIntegerField()
+    preemptible = models.BooleanField(default=False)
+    # Virtual time in GPU-milliseconds ÷ weight, and the same among the organizations inside the lane.
+    tag = models.FloatField(default=0)
+    organization_virtual_time = models.FloatField(default=0)
+    # GPU-milliseconds of the last minutes, decayed: what the floor is measured against.
+    recent_gpu_ms = models.FloatField(default=0)
+    recent_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["pool", "tier"], name="one_lane_per_pool_and_tier"),
+            models.CheckConstraint(condition=Q(weight__gt=0), name="lane_weight_positive"),
+            models.CheckConstraint(condition=Q(floor__gte=0, floor__lt=1), name="lane_floor_is_a_share"),
+        ]
+
+    def __str__(self) -> str:
+        return self.slug
+
+
+class LaneOverride(Override):
+    """One live change of a lane's weight, floor or max_running; the effective value is derived."""
+
+    FIELDS = ("weight", "floor", "max_running")
+    lane = models.ForeignKey(Lane, on_delete=models.PROTECT, related_name="overrides")
+
+    class Meta(Override.Meta):
+        abstract = False
+        constraints = [
+            *Override.Meta.constraints,
+            models.CheckConstraint(
+                condition=Q(field__in=("weight", "floor", "max_running")), name="lane_override_field_known"
+            ),
+        ]
+        indexes = [
+            # Read inside every claim: the overrides that stand.
+            models.Index(fields=["lane"], condition=Q(removed_at=None), name="lane_override_standing")
+        ]
+
+
+class LaneOrganization(models.Model):
+    """An organization's place inside a lane. The counts are kept by the trigger on jobs, never by Python."""
+
+    lane = models.ForeignKey(Lane, on_delete=models.PROTECT, related_name="organizations")
+    organization = models.ForeignKey("accounts.Organization", on_delete=models.PROTECT, related_name="+")
+    tag = models.FloatField(default=0)
+    waiting = models.IntegerField(default=0)
+    running = models.IntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["lane", "organization"], name="one_place_per_lane"),
+            models.CheckConstraint(
+                condition=Q(waiting__gte=0, running__gte=0), name="lane_counts_not_negative"
+            ),
+        ]
+        indexes = [
+            # The claim's pick: the least tag among those that wait, LIMIT 1.
+            models.Index(fields=["lane", "tag"], condition=Q(waiting__gt=0), name="lane_organization_waiting")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.organization_id} in {self.lane_id}"
+
+
+class RegisteredModel(models.Model):
+    """A revision of a model that may serve requests, and what it can do."""
+
+    class Status(models.TextChoices):
+        CANDIDATE = "candidate"
+        ACTIVE = "active"
+        QUARANTINED = "quarantined"
+        RETIRED = "retired"
+
+    name = models.SlugField()
+    revision = models.CharField(max_length=40)
+    kind = models.CharField(max_length=8, choices=Kind.choices)
+    status = models.CharField(max_length=12, choices=Status.choices, default=Status.CANDIDATE)
+    pool = models.ForeignKey(Pool, on_delete=models.PROTECT, related_name="models")
+    folder = models.CharField(max_length=400, help_text="A folder, relative to the project or absolute.")
+    description = models.TextField(blank=True)
+    precision = models.CharField(max_length=8, default="fp32")
+    facts = models.JSONField(default=dict, help_text="sizes, seconds, fps, context, guidance: what it can do")
+    gpu_ms_fixed = models.PositiveIntegerField(default=0)
+    gpu_ms_per_step = models.PositiveIntegerField(
+        help_text="per denoising step, or per token for a code model"
+    )
+    lease_seconds = models.PositiveIntegerField(default=30)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["name", "revision"], name="one_row_per_revision"),
+            models.UniqueConstraint(
+                fields=["name"], condition=Q(status="active"), name="one_active_revision_per_model"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.revision}"
+
+
+class Worker(models.Model):
+    """A process that takes jobs from one pool, with the state an operator wants it in."""
+
+    class Desired(models.TextChoices):
+        RUN = "run"
+        DRAIN = "drain"
+        RESTART = "restart"
+        QUARANTINE = "quarantine"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    pool = models.ForeignKey(Pool, on_delete=models.PROTECT, related_name="workers")
+    host = models.CharField(max_length=200)
+    pid = models.PositiveIntegerField()
+    device = models.CharField(max_length=120)
+    slots = models.PositiveSmallIntegerField(default=1)
+    desired = models.CharField(max_length=10, choices=Desired.choices, default=Desired.RUN)
+    started_at = models.DateTimeField(auto_now_add=True)
+    seen_at = models.DateTimeField()
+    stopped_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["pool", "seen_at"], condition=Q(stopped_at=None), name="worker_live")]
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.pid}"
