@@ -60,9 +60,9 @@ def page(
     }
 
 
-@router.post("/videos/edits", summary="Edit a clip (not offered yet)")
-@router.post("/videos/extensions", summary="Extend a clip (not offered yet)", url_name="extensions")
-@router.post("/videos/characters", summary="Make a character (not offered)", url_name="characters")
+@router.post("/videos/edits", summary="Edit a clip (not offered yet)", operation_id="edit_clip")
+@router.post("/videos/extensions", summary="Extend a clip (not offered yet)", operation_id="extend_clip")
+@router.post("/videos/characters", summary="Make a character (not offered)", operation_id="make_character")
 def not_offered(request: HttpRequest):
     """A clear 501, so that a client doesn't try again."""
     raise ApiError(

@@ -4,6 +4,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import uvicorn
 from django.core.asgi import get_asgi_application
@@ -51,24 +52,17 @@ def wait_for(condition: Callable[[], object], within: float = 10.0) -> float:
 @contextlib.contextmanager
 def beside(work: Callable[[], None]) -> Iterator[None]:
     """Do some work in a thread with a connection of its own; what it raises is raised at the end."""
-    raised: list[Exception] = []
 
     def run() -> None:
         try:
             work()
-        except Exception as error:  # noqa: BLE001  carried into the test's own thread
-            raised.append(error)
         finally:
             connection.close()
 
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    try:
+    with ThreadPoolExecutor(max_workers=1) as threads:
+        done = threads.submit(run)
         yield
-    finally:
-        thread.join(20)
-    if raised:
-        raise raised[0]
+        done.result(20)
 
 
 def take() -> Lease:
