@@ -11,6 +11,7 @@ from accounts import tiers
 from accounts.models import Enrollment, Organization, TierTerms
 from billing import access, ledger
 from billing.models import Account, Decision, Transaction
+from tests.committed import committed as committing
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 CREDIT = 1_000_000
@@ -118,25 +119,8 @@ def run_sql(sql: str, *params: object) -> None:
         cursor.execute("SET CONSTRAINTS ALL DEFERRED")
 
 
-# Rows that the migrations made stay; everything else goes.
-_SWEEP = """
-    DELETE FROM billing_entry; DELETE FROM billing_transaction; DELETE FROM billing_charge;
-    DELETE FROM billing_usageevent; DELETE FROM billing_holdpart; DELETE FROM billing_hold;
-    DELETE FROM billing_decision; DELETE FROM billing_account WHERE organization_id IS NOT NULL;
-    DELETE FROM billing_wallet; DELETE FROM accounts_auditentry; DELETE FROM accounts_enrollment;
-    DELETE FROM accounts_organization;
-"""
-
-
 @pytest.fixture
 def committed(django_db_setup, django_db_blocker) -> Iterator[None]:
-    """A database whose commits are real, for threads and for whole transactions; swept afterwards.
-
-    The append-only tables refuse to be emptied, also for tests, so the sweep runs with triggers off.
-    """
-    with django_db_blocker.unblock():
+    """A database whose commits are real, for threads and for whole transactions; swept afterwards."""
+    with committing(django_db_blocker):
         yield
-        with connection.cursor() as cursor, transaction.atomic():
-            cursor.execute("SET LOCAL session_replication_role = replica")
-            cursor.execute(_SWEEP)
-        connection.close()

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from accounts import tiers
 from accounts.errors import ApiError
@@ -43,6 +44,14 @@ def roomy(organization):
 def decide(organization, terms, units: float, subject: str | None = None) -> Decision:
     with transaction.atomic():
         return access.decide_and_hold(asking(organization, units, subject), terms, NOON)
+
+
+def test_the_wallet_is_locked_before_anything_is_read(organization):
+    with CaptureQueriesContext(connection) as queries, transaction.atomic():
+        ledger.open_books(organization.pk)
+    statements = [query["sql"] for query in queries if not query["sql"].startswith("SAVEPOINT")]
+    assert '"billing_wallet"' in statements[0]
+    assert statements[0].endswith("FOR UPDATE")
 
 
 def test_holds_never_exceed_what_there_is(committed):
