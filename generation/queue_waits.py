@@ -43,6 +43,11 @@ class Wait:
     jobs: int
 
 
+def ticks(now: datetime) -> list[datetime]:
+    """The moments at which `per_tier` looks, oldest first; the last one is `now`."""
+    return [now - SPAN + TICK * step for step in range(SPAN // TICK + 1)]
+
+
 def per_tier(pool: str, now: datetime) -> dict[str, list[Wait]]:
     """Tier → waits at each minute of the last hour, oldest first; minutes without a job are left out. One query."""
     return _read("tier", pool, now - SPAN, now)

@@ -7,7 +7,7 @@ from itertools import groupby
 
 from generation.history import Story
 from generation.models import Attempt, JobEvent, State
-from safety.models import Scan
+from safety.models import FrameClass, Scan
 
 # Changes of state that an attempt, a charge or the decision doesn't tell already.
 TOLD_BY_EVENTS = {
@@ -32,7 +32,10 @@ ATTEMPT_TONES = {
 
 @dataclass(frozen=True)
 class Moment:
-    """One entry. `kind` names the part of the page that words it from `about`; `took_s` is how long it lasted."""
+    """One entry. `kind` names the part of the page that words it from `about`; `took_s` is how long it lasted.
+
+    `rows` are names with values to list below it.
+    """
 
     at: datetime
     kind: str
@@ -41,6 +44,8 @@ class Moment:
     title: str
     about: object
     took_s: float | None = None
+    took_word: str = ""
+    rows: tuple[tuple[str, str], ...] = ()
 
 
 def moments(story: Story) -> list[Moment]:
@@ -60,7 +65,7 @@ def _attempts(story: Story) -> Iterator[Moment]:
         waited = max(0.0, (attempt.started_at - ready_at).total_seconds())
         tone = ATTEMPT_TONES.get(attempt.outcome, "danger")
         title = "Claimed by a worker" if attempt is story.attempts[0] else "Claimed again"
-        yield Moment(attempt.started_at, "attempt", tone, "worker", title, attempt, waited)
+        yield Moment(attempt.started_at, "attempt", tone, "worker", title, attempt, waited, "waited")
         ready_at = attempt.ended_at or attempt.started_at
 
 
@@ -68,7 +73,9 @@ def _events(story: Story) -> Iterator[Moment]:
     for event in story.events:
         if event.from_state and event.to_state in TOLD_BY_EVENTS:
             tone, icon, title = TOLD_BY_EVENTS[event.to_state]
-            yield Moment(event.at, "event", tone, icon, title, event, _since_submission(story, event))
+            yield Moment(
+                event.at, "event", tone, icon, title, event, _since_submission(story, event), "in all"
+            )
 
 
 def _since_submission(story: Story, event: JobEvent) -> float | None:
@@ -84,7 +91,8 @@ def _gates(story: Story) -> Iterator[Moment]:
     for scan in finals:
         tone, title = _verdict(scan)
         took = None if scan.elapsed_ms is None else scan.elapsed_ms / 1000
-        yield Moment(scan.finished_at or scan.started_at, "scan", tone, "shield-check", title, scan, took)
+        at = scan.finished_at or scan.started_at
+        yield Moment(at, "scan", tone, "shield-check", title, scan, took, rows=_frames(scan))
     looks = [scan for scan in story.scans if scan.purpose == Scan.Purpose.PREVIEW]
     for _, group in groupby(looks, key=lambda scan: scan.fence):
         scans = list(group)
@@ -93,6 +101,13 @@ def _gates(story: Story) -> Iterator[Moment]:
         title = "Previews passed the gates" if passed else "A preview did not pass"
         last = scans[-1].finished_at or scans[-1].started_at
         yield Moment(last, "looks", "ok" if passed else "danger", "eye", title, scans, took)
+
+
+def _frames(scan: Scan) -> tuple[tuple[str, str], ...]:
+    """Class → how many of the frames it was looked for in, child safety first."""
+    counts = scan.frames_scanned
+    named = [(name.label, f"{counts[name]} of {scan.frames_total}") for name in FrameClass if name in counts]
+    return tuple(named)
 
 
 def _verdict(scan: Scan) -> tuple[str, str]:
@@ -119,3 +134,40 @@ def _charge(story: Story) -> Iterator[Moment]:
         yield Moment(
             story.charge.at, "charge", "ok" if story.charge.amount else "", "coins", title, story.charge
         )
+
+
+STAGE_WORDS = {
+    "encode_prompt": "Read the prompt",
+    "denoise": "Denoise",
+    "generate": "Write",
+    "checkpoint": "Checkpoints",
+    "preview": "Previews",
+    "preview_scan": "Gates on previews",
+    "decode": "Decode",
+    "encode": "Encode",
+    "scan": "Frame gates",
+    "sign": "Sign and verify",
+    "store": "Store",
+}
+
+
+@dataclass(frozen=True)
+class StageTime:
+    """Seconds in one stage, and its percentage of the longest."""
+
+    name: str
+    seconds: float
+    percent: int
+
+
+def stage_times(stages: dict[str, float]) -> list[StageTime]:
+    """The stages of an attempt in the order of the way, with names for people; unknown ones last."""
+    order = [
+        *(name for name in STAGE_WORDS if name in stages),
+        *(name for name in stages if name not in STAGE_WORDS),
+    ]
+    longest = max(stages.values(), default=0) or 1
+    return [
+        StageTime(STAGE_WORDS.get(name, name), stages[name], round(100 * stages[name] / longest))
+        for name in order
+    ]

@@ -29,7 +29,7 @@ STATES: dict[str, tuple[str, tuple[str, ...]]] = {
 @staff(StaffRole.Role.OPERATOR)
 def jobs(request: HttpRequest, person: User) -> HttpResponse:
     """The table. Filters in the address: `state`, `pool`, `tier`. Prompts stay with their owners."""
-    pools = [(pool.slug, pool.slug) for pool in Pool.objects.order_by("slug")]
+    pools = [(pool.slug, pool.slug.capitalize()) for pool in Pool.objects.order_by("slug")]
     tiers = [(tier.slug, tier.name) for tier in Tier.objects.all()]
     state = _choice(request, "state", STATES)
     pool, tier = _choice(request, "pool", dict(pools)), _choice(request, "tier", dict(tiers))

@@ -161,6 +161,10 @@ def _waits(now: datetime) -> dict:
             series.append({"pool": pool.slug, "tier": tier, "name": names[tier], "points": points})
             rows.append({"pool": pool.slug, "tier": tier, "name": names[tier], "waits": waits[-15:]})
     return {
-        "chart": {"target_s": P50_TARGET_S, "series": series},
+        "chart": {
+            "target_s": P50_TARGET_S,
+            "ticks": [moment.isoformat() for moment in queue_waits.ticks(now)],
+            "series": series,
+        },
         "wait_rows": rows,
     }

@@ -61,6 +61,18 @@ def credits_exact(micro: int | None) -> str:
 
 
 @register.filter
+def floored(micro: int | None) -> str:
+    """What can be spent, without the unit: two decimals at most, rounded down so that it never promises too much."""
+    return MISSING if micro is None else amount(micro // 10_000 * 10_000)
+
+
+@register.filter
+def balance(micro: int | None) -> str:
+    """As `floored`, with the unit."""
+    return MISSING if micro is None else _plural(floored(micro), "credit")
+
+
+@register.filter
 def units(micro: int | None) -> str:
     """Micro-units as `12.5 units`."""
     return MISSING if micro is None else _plural(significant(Decimal(micro) / MICRO), "unit")

@@ -34,7 +34,8 @@ PATHS: dict[str, str] = {
     "arrow": '<path d="M4.5 12h15m-6-6 6 6-6 6"/>',
     "chevrons": '<path d="m8 9.5 4-4 4 4M8 14.5l4 4 4-4"/>',
     "down": '<path d="m6.5 9.5 5.5 5.5 5.5-5.5"/>',
-    "more": '<path d="M5 12h.01M12 12h.01M19 12h.01"/>',
+    "more": '<g fill="currentColor"><circle cx="5" cy="12" r="1"/><circle cx="12" cy="12" r="1"/>'
+    '<circle cx="19" cy="12" r="1"/></g>',
     "leave": '<path d="M14.5 4H6a1.5 1.5 0 0 0-1.5 1.5v13A1.5 1.5 0 0 0 6 20h8.5M10 12h11m-4-4 4 4-4 4"/>',
     "sun": '<circle cx="12" cy="12" r="4"/><path d="M12 2.5v2M12 19.5v2M4.5 12h-2M21.5 12h-2M5.3 5.3l1.4 1.4M17.3'
     ' 17.3l1.4 1.4M5.3 18.7l1.4-1.4M17.3 6.7l1.4-1.4"/>',

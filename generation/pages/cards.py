@@ -1,7 +1,9 @@
 """A job as a card shows it: where it stands on its way, what it waits for, what may be seen of it already."""
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from uuid import UUID
 
 from generation import history
 from generation.models import Attempt, Job, Kind, State
@@ -11,6 +13,8 @@ CLIP_WAY = ("queued", "denoising", "checking", "signing", "ready")
 CODE_WAY = ("queued", "writing", "ready")
 # The worker's own stages that come after the last step, by their place on the way of a clip.
 SIGNING_STAGES = frozenset({"signing", "delivering"})
+MOST_RUNNING, MOST_WAITING = 3, 2
+STANDING_KEPT_S = 1.0
 STOPPED_WORDS = {
     State.CANCELLED: "cancelled",
     State.BLOCKED: "blocked",
@@ -60,21 +64,52 @@ class Card:
         return -(-self.job.quote_micro * min(self.step, self.job.steps) // self.job.steps)
 
 
-def cards(jobs: Iterable[Job]) -> list[Card]:
-    """Cards for jobs from generation.history; one query for the credentials, and where each open job stands."""
+class Standings:
+    """Where jobs stand, asked for the few that are nearest to their end, and each at most once a second.
+
+    A person's later clips wait behind their own earlier ones; asking for each of them would cost eight queries a clip.
+    """
+
+    def __init__(self) -> None:
+        self.known: dict[UUID, tuple[float, Standing]] = {}
+
+    def of(self, jobs: list[Job]) -> dict[UUID, Standing]:
+        oldest_first = sorted(jobs, key=lambda job: job.queued_at)
+        running = [job for job in oldest_first if job.state in (State.RUNNING, State.FINISHING)]
+        waiting = [job for job in oldest_first if job.state == State.QUEUED]
+        others = [job for job in oldest_first if job.state in (State.SCREENING, State.HELD, State.REVIEW)]
+        asked = [*running[:MOST_RUNNING], *waiting[:MOST_WAITING], *others]
+        behind = {
+            job.pk: Standing(None, None, None, None, f"Behind {place} of your own clips.")
+            for place, job in enumerate(waiting)
+            if place >= MOST_WAITING
+        }
+        return {job.pk: self._of(job) for job in asked} | behind
+
+    def _of(self, job: Job) -> Standing:
+        now = time.monotonic()
+        asked_at, known = self.known.get(job.pk, (-STANDING_KEPT_S, None))
+        if known is None or now - asked_at >= STANDING_KEPT_S:
+            known = standing(job)
+            self.known[job.pk] = (now, known)
+        return known
+
+
+def cards(jobs: Iterable[Job], standings: Standings | None = None) -> list[Card]:
+    """Cards for jobs from generation.history; one query for the credentials, and the standings of the open clips."""
     jobs = list(jobs)
     states = history.credential_states(jobs)
-    return [_card(job, states.get(job.pk, "")) for job in jobs]
+    places = (standings or Standings()).of([job for job in jobs if job.is_open and job.kind == Kind.CLIP])
+    return [_card(job, states.get(job.pk, ""), places.get(job.pk)) for job in jobs]
 
 
-def _card(job: Job, credentials: str) -> Card:
+def _card(job: Job, credentials: str, place: Standing | None) -> Card:
     live = next((turn for turn in job.turns if turn.ended_at is None), None)
     step = max(job.steps_run, live.step if live else 0)
     stages, end = way(job, live, step)
     shown = next((turn for turn in reversed(job.turns) if turn.preview), None)
     look = shown.preview.rpartition("/")[2].partition(".")[0] + f"-{shown.fence}" if shown else ""
-    where = standing(job) if job.is_open and job.kind == Kind.CLIP else None
-    return Card(job, live, stages, end, step, look, where, credentials)
+    return Card(job, live, stages, end, step, look, place, credentials)
 
 
 def way(job: Job, live: Attempt | None, step: int) -> tuple[tuple[Stage, ...], str]:

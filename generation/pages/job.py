@@ -17,7 +17,7 @@ from accounts.models import StaffRole
 from generation import cancellation, delivery, history, timeline
 from generation.models import Job, Kind
 from generation.pages import code, live
-from generation.pages.cards import cards
+from generation.pages.cards import Standings, cards
 
 
 @require_GET
@@ -40,14 +40,17 @@ async def events(request: HttpRequest, job_id: UUID) -> HttpResponseBase:
 
 
 async def _body_events(caller: Caller, job_id: UUID, staff: bool, csrf_token: str) -> AsyncIterator[str]:
+    standings = Standings()
+
     def look() -> tuple[dict[str, str], bool]:
         found = history.find(caller.organization.pk, job_id)
-        shown = {**body(found, staff), "csrf_token": csrf_token}
+        shown = {**body(found, staff, standings), "csrf_token": csrf_token}
         parts = {
             "live": render_to_string("generation/parts/job_live.html", shown),
             "story": render_to_string("generation/parts/job_story.html", shown),
             "facts": render_to_string("generation/parts/job_facts.html", shown),
         }
+        parts |= live.balance_part(caller.organization.pk)
         return parts, not found.is_open
 
     async for one in live.changed_parts([job_id], look):
@@ -96,9 +99,9 @@ def _no_store(response: HttpResponse) -> HttpResponse:
     return response
 
 
-def body(found: Job, staff: bool) -> dict:
+def body(found: Job, staff: bool, standings: Standings | None = None) -> dict:
     """What the parts of the page show; eleven queries at most beside those that found the job."""
-    (card,) = cards([found])
+    (card,) = cards([found], standings)
     story = history.story(found)
     answer = code.answer_of(found) if found.kind == Kind.CODE else ""
     return {
@@ -108,5 +111,6 @@ def body(found: Job, staff: bool) -> dict:
         "moments": timeline.moments(story),
         "credential": story.credentials[-1] if story.credentials else None,
         "answer": answer,
+        "stage_times": timeline.stage_times(found.stages),
         "staff": staff,
     }

@@ -6,17 +6,19 @@ a place in the queue changes without a word. A connection of the pool is never k
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
-from django.db import close_old_connections
 from django.http import StreamingHttpResponse
+from django.template.loader import render_to_string
 
+from billing import statement
 from generation import streams
+from generation.pooling import give_back
 
 LOOK_S = 1.0
-LEAST_PAUSE_S = 0.12  # a tiny model runs a step in less: what can't be seen isn't rendered
+LEAST_PAUSE_S = 0.2  # a tiny model runs a step in less: what can't be seen isn't rendered
 MOST_FOLLOWED = 4
 RETRY_MS = 1_500
 
@@ -47,7 +49,7 @@ async def in_thread(look: Callable, *args: object) -> object:
         try:
             return look(*args)
         finally:
-            close_old_connections()
+            give_back()
 
     return await sync_to_async(looked)()
 
@@ -73,14 +75,9 @@ async def changed_parts(
                 return
             yield ": alive\n\n"  # a reader that is gone is noticed here
             await asyncio.sleep(LEAST_PAUSE_S)
-            await _first_of(stirred.wait(), LOOK_S)
-
-
-async def _first_of(waiting: asyncio.Future, seconds: float) -> None:
-    try:
-        await asyncio.wait_for(waiting, seconds)
-    except TimeoutError:
-        return
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S):
+                    await stirred.wait()
 
 
 @asynccontextmanager
@@ -99,3 +96,9 @@ async def _stirrings(job_ids: Sequence[UUID]) -> AsyncIterator[asyncio.Event]:
         for listener in listeners:
             listener.cancel()
         await asyncio.gather(*listeners, return_exceptions=True)
+
+
+def balance_part(organization_id: int) -> dict[str, str]:
+    """The balance in the strip above every page, for a stream that may have moved it."""
+    balances = statement.balances(organization_id)
+    return {"balance": render_to_string("billing/parts/balance.html", {"micro": balances.available_micro})}

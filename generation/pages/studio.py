@@ -18,7 +18,7 @@ from accounts.tiers import terms_for
 from generation import admission, history, registry
 from generation.models import Job, Kind, Lane, RegisteredModel, State
 from generation.pages import live
-from generation.pages.cards import Card, cards
+from generation.pages.cards import Card, Standings, cards
 from generation.standing import Standing, standing
 
 SHOWN = 12
@@ -74,9 +74,12 @@ async def events(request: HttpRequest) -> HttpResponseBase:
 
 
 async def _card_events(caller: Caller, ids: list[UUID], csrf_token: str) -> AsyncIterator[str]:
+    standings = Standings()
+
     def look() -> tuple[dict[str, str], bool]:
-        found = cards(history.those(caller.organization.pk, ids))
+        found = cards(history.those(caller.organization.pk, ids), standings)
         parts = {f"card-{card.job.pk.hex}": _card_html(card, csrf_token) for card in found}
+        parts |= live.balance_part(caller.organization.pk)
         return parts, not any(card.job.is_open for card in found)
 
     async for one in live.changed_parts(ids, look):

@@ -15,9 +15,11 @@ function follow(place) {
   const dot = place.querySelector("[data-live]");
   const source = new EventSource(place.dataset.stream);
   const say = (state, words) => { if (dot) { dot.dataset.state = state; dot.textContent = words; } };
-  source.addEventListener("open", () => say("live", "writing"));
   source.addEventListener("error", () => say("reconnecting", "reconnecting"));
-  source.addEventListener("text", (event) => text.append(JSON.parse(event.data)));
+  source.addEventListener("text", (event) => {
+    say("live", "writing");
+    text.append(JSON.parse(event.data));
+  });
   source.addEventListener("end", () => {
     source.close();
     location.reload(); // the page as it stands at the end: tokens, charge, state

@@ -1,7 +1,6 @@
 // Queue wait per tier: one small chart per pool, redrawn when the server sends a newer series or the theme changes.
 
 const holder = document.getElementById("charts");
-const dots = { solid: "solid", dot: "dot" };
 let drawn = "";
 
 function colour(name) {
@@ -14,7 +13,7 @@ function colour(name) {
   return value;
 }
 
-function layout(target, most) {
+function layout(target, most, ticks) {
   const ink = colour("--ink-3"), line = colour("--line");
   const sans = getComputedStyle(document.body).fontFamily;
   return {
@@ -23,27 +22,27 @@ function layout(target, most) {
     margin: { l: 44, r: 12, t: 8, b: 28 },
     showlegend: false, hovermode: "x unified",
     hoverlabel: { bgcolor: colour("--raised"), bordercolor: line, font: { family: sans, size: 12, color: colour("--ink") } },
-    xaxis: { type: "date", showgrid: false, zeroline: false, linecolor: line, tickcolor: line, ticks: "outside", ticklen: 4, nticks: 6, tickformat: "%H:%M", fixedrange: true },
+    xaxis: { type: "date", range: [ticks[0], ticks[ticks.length - 1]], showgrid: false, zeroline: false, linecolor: line, tickcolor: line, ticks: "outside", ticklen: 4, nticks: 6, tickformat: "%H:%M", fixedrange: true },
     yaxis: { rangemode: "tozero", range: [0, Math.max(most * 1.12, target * 1.15)], gridcolor: line, zeroline: false, ticksuffix: " s", nticks: 5, fixedrange: true },
     shapes: [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: target, y1: target, line: { color: colour("--ink-2"), width: 1, dash: "dash" } }],
     annotations: [{ xref: "paper", x: 1, xanchor: "right", y: target, yanchor: "bottom", text: `p50 target ${target} s`, showarrow: false, font: { size: 11, color: colour("--ink-2") } }],
   };
 }
 
-function traces(series) {
+function traces(series, ticks) {
   return series.flatMap((one) => {
-    // Plotly writes dates without a zone as they are: hand it the reader's own wall clock.
-    const x = one.points.map((point) => local(point.at));
+    const points = new Map(one.points.map((point) => [local(point.at), point]));
     const tier = colour(`--tier-${one.tier}`);
-    const last = one.points.length - 1;
-    return [["p50", "p50_s", dots.solid, 2], ["p95", "p95_s", dots.dot, 1.5]].map(([label, key, dash, width]) => ({
-      x, y: one.points.map((point) => point[key]), mode: last ? "lines" : "markers", name: `${one.name} ${label}`,
-      line: { color: tier, width, dash }, marker: { color: tier, size: 6, symbol: label === "p50" ? "circle" : "circle-open" },
+    return [["p50", "p50_s", "solid", 2], ["p95", "p95_s", "dot", 1.5]].map(([label, key, dash, width]) => ({
+      // A minute without a job is a gap, not a line drawn across it.
+      x: ticks, y: ticks.map((at) => points.get(at)?.[key] ?? null), mode: "lines+markers", name: `${one.name} ${label}`,
+      line: { color: tier, width, dash }, marker: { color: tier, size: 4, symbol: label === "p50" ? "circle" : "circle-open" },
       hovertemplate: "%{y:.3~s} s",
     }));
   });
 }
 
+// Plotly writes dates without a zone as they are: hand it the reader's own wall clock.
 function local(iso) {
   const moment = new Date(iso);
   return new Date(moment - moment.getTimezoneOffset() * 60000).toISOString().slice(0, 19);
@@ -82,7 +81,8 @@ function draw(force) {
   const data = document.getElementById("waits-data");
   if (!data || !window.Plotly || (!force && data.textContent === drawn)) return;
   drawn = data.textContent;
-  const { series, target_s: target } = JSON.parse(drawn);
+  const { series, ticks: moments, target_s: target } = JSON.parse(drawn);
+  const ticks = moments.map(local);
   holder.querySelector(".plot-none")?.remove();
   if (!series.length) {
     holder.innerHTML = '<p class="plot-none">No job waited or started in the last hour.</p>';
@@ -92,7 +92,7 @@ function draw(force) {
   for (const pool of [...new Set(series.map((one) => one.pool))]) {
     const chart = place(pool), own = series.filter((one) => one.pool === pool);
     legend(chart, own);
-    window.Plotly.react(chart.querySelector(".plot"), traces(own), layout(target, most), { displayModeBar: false, responsive: true });
+    window.Plotly.react(chart.querySelector(".plot"), traces(own, ticks), layout(target, most, ticks), { displayModeBar: false, responsive: true });
   }
 }
 

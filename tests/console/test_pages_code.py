@@ -1,0 +1,100 @@
+"""Code: a prompt leads to its answer, which is there again after a reload and resumes from any token."""
+
+import json
+import re
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.test import AsyncClient
+
+from billing.models import Decision, Hold
+from generation import finalization
+from generation.finalization import Ran
+from generation.models import Job, State, TokenSegment
+from tests.console.people import clip, code, person
+from tests.generation.api_stage import claimed
+
+pytestmark = pytest.mark.django_db
+
+PIECES = ["    return ", "sum(values)", " / len(values)\n"]
+
+
+def written(job: Job) -> Job:
+    """The completion, written by a worker in three runs of two tokens and delivered."""
+    attempt, lease = claimed("code")
+    assert attempt.job_id == job.pk
+    for seq, text in enumerate(PIECES, start=1):
+        TokenSegment.objects.create(job=job, seq=seq, fence=lease.fence, text=text, ids=[seq, seq])
+    return finalization.deliver_code(
+        lease, Ran(gpu_ms=50, tokens_in=7, tokens_out=6, stages={"generate": 0.05}), "stop"
+    )
+
+
+def read_events(caller, job: Job, last: str | None = None) -> list[tuple[str, object]]:
+    """The events of a completion as (name, decoded data)."""
+
+    async def read() -> str:
+        reader = AsyncClient()
+        await reader.aforce_login(caller.user)
+        headers = {"Last-Event-ID": last} if last else {}
+        response = await reader.get(f"/code/{job.public_id}/events", headers=headers)
+        assert response.status_code == 200
+        return "".join([part.decode() async for part in response.streaming_content])
+
+    return [(n, json.loads(d)) for n, d in re.findall(r"event: (\w+)\ndata: (.*)\n", async_to_sync(read)())]
+
+
+def test_a_prompt_is_queued_and_leads_to_its_answer():
+    client, caller = person()
+    response = client.post("/code/", {"prompt": "def f(x):\r\n    ", "max_tokens": "32"})
+    job = Job.objects.get(organization=caller.organization)
+    assert response.headers["Location"] == f"/code/{job.public_id}/"
+    assert (job.prompt, job.spec["max_tokens"], job.state) == ("def f(x):\n    ", 32, State.QUEUED)
+    html = client.get(f"/code/{job.public_id}/").content.decode()
+    assert f'data-stream="/code/{job.public_id}/events"' in html
+    assert f"/jobs/{job.public_id}/cancel" in html
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"prompt": " "}, "prompt"),
+        ({"prompt": "x\x00y"}, "U+0000"),
+        ({"prompt": "def f():", "max_tokens": "many"}, "max_tokens"),
+        ({"prompt": "def f():", "max_tokens": "999999"}, "at most"),
+    ],
+)
+def test_bad_input_is_refused_and_nothing_is_queued_or_held(fields, words):
+    client, caller = person()
+    response = client.post("/code/", fields)
+    assert response.status_code >= 400
+    assert words in response.content.decode()
+    for model in (Job, Hold, Decision):
+        assert not model.objects.filter(organization=caller.organization).exists(), model
+
+
+def test_a_finished_answer_is_on_the_page_with_its_tokens_and_charge(django_assert_max_num_queries):
+    client, caller = person()
+    job = written(code(caller))
+    with django_assert_max_num_queries(20):
+        html = client.get(f"/code/{job.public_id}/").content.decode()
+    assert "".join(PIECES) in html
+    assert "7 tokens read, 6 written · 0.0039 credits charged" in html
+    assert "data-stream" not in html
+
+
+def test_the_stream_gives_every_run_once_and_resumes_after_the_last_one_seen():
+    _, caller = person()
+    job = written(code(caller))
+    whole = read_events(caller, job)
+    assert [data for name, data in whole if name == "text"] == PIECES
+    assert whole[-1] == ("end", {"error": None, "finish_reason": "stop"})
+    assert [data for name, data in read_events(caller, job, "2") if name == "text"] == PIECES[2:]
+
+
+def test_a_clip_and_a_strangers_completion_are_no_answers_here():
+    client, caller = person()
+    _, stranger = person()
+    for job in (clip(caller), code(stranger)):
+        assert client.get(f"/code/{job.public_id}/").status_code == 404
+        assert client.get(f"/code/{job.public_id}/events").status_code == 404
