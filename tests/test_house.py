@@ -199,6 +199,23 @@ def test_a_web_process_never_loads_a_model_library():
     assert loaded.stdout.strip() == "[]"
 
 
+UPKEEP = f"""
+import sys
+from console.celery import app
+app.loader.import_default_modules()
+print(sorted(app.conf.beat_schedule[name]["task"] in app.tasks for name in app.conf.beat_schedule))
+print([name for name in {MODEL_LIBRARIES!r} if name in sys.modules])
+"""
+
+
+def test_upkeep_knows_every_task_of_its_beat_and_loads_no_model_library():
+    loaded = run("-c", UPKEEP)
+    assert loaded.returncode == 0, loaded.stderr
+    known, libraries = loaded.stdout.strip().splitlines()
+    assert "False" not in known
+    assert libraries == "[]"
+
+
 def test_no_address_of_a_machine_or_a_registry_in_the_repository():
     """Pins are versions: where they come from is for the machine that installs them to say."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=PROJECT, capture_output=True, check=False)

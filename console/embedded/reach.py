@@ -94,7 +94,12 @@ def place_for(home: Path, name: str, runner: Runner) -> Path:
     own = open_folder(home / name)
     pointer = own / "LOCATION"
     if pointer.exists():
-        return open_folder(Path(pointer.read_text().strip()))
+        place = Path(pointer.read_text().strip())
+        if not place.is_dir():  # starting empty without a word would look like a loss of everything
+            raise EmbeddedError(
+                f"the data of {home} was in {place}, which is gone: restore it, or remove {pointer}"
+            )
+        return place
     if runner.can_reach(own):
         return own
     place = elsewhere(f"{name}-{secrets.token_hex(6)}", runner)

@@ -13,7 +13,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from console.embedded import reach
+from console.embedded import EmbeddedError, reach
 from tests.console.holders import PROJECT, Holder, alive, pids
 
 NOBODY = 65534
@@ -124,6 +124,13 @@ def test_software_that_can_be_reached_is_used_where_it_is(open_folder):
     runner = reach.runner_for(open_folder / "no data yet")
     probes = [open_folder / "package" / "postgres"]
     assert reach.reachable_copy([open_folder / "package"], probes, "software-1", runner) == open_folder
+
+
+def test_data_elsewhere_that_is_gone_is_said_and_not_replaced_by_nothing(tmp_path):
+    (tmp_path / "postgres").mkdir()
+    (tmp_path / "postgres" / "LOCATION").write_text(f"{tmp_path}/gone\n")
+    with pytest.raises(EmbeddedError, match="gone, which is gone: restore it, or remove"):
+        reach.place_for(tmp_path, "postgres", reach.Runner(None, None))
 
 
 class _Blind(reach.Runner):
