@@ -102,12 +102,7 @@ def _submit(
             raise
         return known
     if job is None:
-        raise ApiError(
-            decision.code,
-            decision.message,
-            decision_id=str(decision.pk),
-            retry_after_s=decision.retry_after_s,
-        )
+        raise access.refusal(decision)
     return job
 
 
