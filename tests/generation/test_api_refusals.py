@@ -240,6 +240,10 @@ def test_too_many_requests_say_when_to_come_back(client):
     error = error_of(statuses[-1])
     assert error["code"] in ("rate_limit_exceeded", "concurrency_limit_exceeded")
     assert int(statuses[-1].headers["retry-after"]) >= 1
+    if error["code"] == "rate_limit_exceeded":
+        assert statuses[-1].headers["x-ratelimit-limit-requests"] == "10"
+        assert statuses[-1].headers["x-ratelimit-remaining-requests"] == "0"
+    assert "What would be allowed" in error["message"]
     assert "x-should-retry" not in statuses[-1].headers
     assert Job.objects.filter(organization=free.organization).count() == 10
     assert Decision.objects.filter(organization=free.organization, allowed=True).count() == 10
