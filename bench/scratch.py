@@ -4,7 +4,6 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
@@ -12,6 +11,7 @@ from psycopg import sql
 
 from bench.harness import Run
 from console import embedded
+from console.embedded.client import home_folder
 from console.embedded.locks import FileLock
 
 NAME = "backlot_bench"
@@ -20,9 +20,9 @@ NAME = "backlot_bench"
 @contextmanager
 def scratch_run() -> Iterator[Run]:
     """Set up servers, database and Django. One benchmark run at a time per home."""
-    project = Path(__file__).resolve().parents[1]
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
-    home = Path(os.environ.setdefault("BACKLOT_HOME", str(project / "var" / "bench")))
+    home = home_folder() / "bench"  # beside a home that serves, not in it
+    os.environ["BACKLOT_HOME"] = str(home)
     (home / "run").mkdir(parents=True, exist_ok=True)
     lock = FileLock(home / "run" / "bench")
     if not lock.alone():

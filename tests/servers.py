@@ -6,17 +6,18 @@ import time
 from pathlib import Path
 
 from console import embedded
+from console.embedded.client import home_folder
 from console.embedded.locks import FileLock
 
-PROJECT = Path(__file__).resolve().parents[1]
 _run_lock: list[FileLock] = []
 
 
 def prepare() -> None:
     """Set the environment so that Django's settings can be read: a home of the tests' own, and both URLs."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
-    os.environ.setdefault("BACKLOT_HOME", str(PROJECT / "var" / "test"))
-    home = Path(os.environ["BACKLOT_HOME"])
+    # A folder of its own even where the environment names a home: that one may serve, and tests empty its Redis.
+    home = home_folder() / "test"
+    os.environ["BACKLOT_HOME"] = str(home)
     home.mkdir(parents=True, exist_ok=True)
     if not (os.environ.get("DATABASE_URL") and os.environ.get("REDIS_URL")):
         _be_the_only_run(home)
