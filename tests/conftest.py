@@ -1,7 +1,8 @@
 """Every test run: PostgreSQL and Redis first, then Django.
 
 With DATABASE_URL and REDIS_URL set the tests use those servers (the database `test_<name>` and the Redis
-database that the URL names, which is emptied). Without, they start the embedded ones under `$BACKLOT_HOME/test` (`var/test`).
+database that the URL names, which is emptied). Without, they start the embedded ones in a home of the tests'
+own, `$BACKLOT_HOME/test` or `var/test`.
 pytest-django would read the settings before this file had a chance to name servers, so the settings module is
 named here and not in pyproject.toml.
 """
