@@ -140,7 +140,7 @@ class Job(models.Model):
 
     @property
     def public_id(self) -> str:
-        return f"{'video' if self.kind == Kind.CLIP else 'cmpl'}_{self.id.hex}"
+        return f"video_{self.id.hex}" if self.kind == Kind.CLIP else f"cmpl-{self.id.hex}"
 
     @property
     def is_open(self) -> bool:

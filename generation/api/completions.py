@@ -15,7 +15,7 @@ from ninja import Router
 
 from accounts.errors import TABLE, ApiError
 from accounts.identity import Caller
-from generation import admission, cancellation
+from generation import admission, cancellation, specs
 from generation.api import documents, shapes, sse
 from generation.api.fields import idempotency_key, known_only, request_fields
 from generation.models import Job, Kind
@@ -26,26 +26,20 @@ logger = logging.getLogger(__name__)
 router = Router(tags=["completions"])
 
 FIELDS = (
-    *(
-        "prompt",
-        "model",
-        "max_tokens",
-        "temperature",
-        "top_p",
-        "seed",
-        "stop",
-        "n",
-        "best_of",
-        "echo",
-        "logprobs",
-    ),
-    *("suffix", "frequency_penalty", "presence_penalty", "logit_bias", "stream", "stream_options", "user"),
+    "prompt",
+    "model",
+    "max_tokens",
+    "temperature",
+    "top_p",
+    "seed",
+    "stop",
+    "stream",
+    "stream_options",
+    "user",
+    *specs.NEUTRAL,
 )
 PUBLIC_ID = re.compile(r"cmpl[-_]([0-9a-f]{32})")
 # A plain request gives up where nobody has begun within the first bound, or where the end isn't there by the second.
-LOST = ApiError(
-    "server_is_overloaded", "The stream was interrupted. Follow it again behind the last event you got."
-)
 BEGIN_WITHIN_S, END_WITHIN_S = 120.0, 600.0
 LOST = ApiError(
     "server_is_overloaded", "The stream was interrupted. Follow it again behind the last event you got."
@@ -81,9 +75,7 @@ async def follow(request: HttpRequest, completion_id: str, include_usage: bool =
 def find(caller: Caller, completion_id: str) -> Job:
     """The caller's completion; another organization's is simply not found."""
     match = PUBLIC_ID.fullmatch(completion_id)
-    jobs = Job.objects.select_related("model", "lane").filter(
-        organization=caller.organization, kind=Kind.CODE, deleted_at=None
-    )
+    jobs = Job.objects.filter(organization=caller.organization, kind=Kind.CODE, deleted_at=None)
     job = jobs.select_related("model", "lane").filter(pk=UUID(match[1])).first() if match else None
     if job is None:
         raise ApiError("not_found", f"There is no completion {completion_id[:80]!r} in this organization.")
@@ -138,9 +130,8 @@ async def _events(
             for chunk in _chunks(job, token, include_usage=include_usage, request_id=request_id):
                 yield chunk
     except DatabaseError as error:
-        ended = (
-            True  # what becomes of the job is not known here: it is neither cancelled nor reported as ended
-        )
+        # What becomes of the job is not known here: it is neither cancelled nor reported as ended.
+        ended = True
         logger.warning("the stream of %s lost the database: %s", job.public_id, error)
         yield sse.event(LOST.body(request_id))
     finally:

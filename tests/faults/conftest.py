@@ -49,7 +49,7 @@ class Service:
 
     @staticmethod
     def job_id(public_id: str) -> str:
-        return str(uuid.UUID(public_id.rpartition("_")[2]))
+        return str(uuid.UUID(public_id[-32:]))
 
     def open(self, method: str, path: str, body: dict | None = None) -> Any:
         headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}

@@ -9,7 +9,7 @@ from generation import finalization
 from generation.finalization import Ran
 from generation.lane_actions import ChangeLaneWeight
 from generation.leases import lease_of
-from generation.models import Attempt, Job, Lane, LaneOrganization, LaneOverride, State
+from generation.models import Attempt, Lane, LaneOrganization, LaneOverride, State
 from tests.generation.api_stage import tenant
 from tests.generation.queueing import claim, end_as_cancelled, idle_worker, submit, submit_code, submit_many
 

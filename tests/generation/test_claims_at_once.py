@@ -2,12 +2,20 @@
 
 import threading
 
+import pytest
 from django.db import connection, transaction
 
 from generation import cancellation, dispatch
 from generation.models import Attempt, Job, State
 from tests.generation.api_stage import tenant
 from tests.generation.queueing import claim, idle_worker, submit_many
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def _django_db_helper(committed):
+    """The mark makes pytest-django set up the test database; these tests commit, as other connections have to see."""
 
 
 def in_threads(count: int, call) -> list:

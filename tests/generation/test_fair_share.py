@@ -19,7 +19,9 @@ def serve(lanes: dict[str, LaneView], virtual_time: float, cost) -> tuple[str, f
     """One claim of `cost` GPU-milliseconds, written back as dispatch does."""
     choice = fair_share.choose_lane(list(lanes.values()), virtual_time)
     chosen = lanes[choice.slug]
-    lanes[choice.slug] = replace(chosen, tag=fair_share.charged(choice.start, cost(choice.slug), chosen.weight))
+    lanes[choice.slug] = replace(
+        chosen, tag=fair_share.charged(choice.start, cost(choice.slug), chosen.weight)
+    )
     return choice.slug, choice.virtual_time
 
 
@@ -86,7 +88,9 @@ costs = st.lists(st.integers(1, 60_000), min_size=1, max_size=40)
 
 @settings(max_examples=200, deadline=None)
 @given(
-    st.dictionaries(st.sampled_from(["free", "plus", "pro", "enterprise"]), st.tuples(weights, costs), min_size=2),
+    st.dictionaries(
+        st.sampled_from(["free", "plus", "pro", "enterprise"]), st.tuples(weights, costs), min_size=2
+    ),
     st.integers(1, 300),
 )
 def test_backlogged_lanes_never_drift_apart_further_than_the_bound(flows, claims):

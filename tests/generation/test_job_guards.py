@@ -80,12 +80,16 @@ def test_events_are_append_only(job):
 
 
 def test_a_job_without_a_hold_can_not_exist(job):
-    refused("UPDATE generation_job SET hold_id = NULL WHERE id = %s", job.pk, match="cannot change|null value")
+    refused(
+        "UPDATE generation_job SET hold_id = NULL WHERE id = %s", job.pk, match="cannot change|null value"
+    )
 
 
 def test_two_live_attempts_of_one_job_are_refused(job):
     attempt = claim(idle_worker())
-    columns = "job_id, worker_id, lane_id, organization_id, lease_seconds, lease_expires_at, started_at, outcome, "
+    columns = (
+        "job_id, worker_id, lane_id, organization_id, lease_seconds, lease_expires_at, started_at, outcome, "
+    )
     columns += "detail, step, stage, resumed_from_step, checkpoints, preview, device, threads, stages, "
     columns += "refused_checkpoints, charged_gpu_ms, charged_weight, gpu_ms, corrected"
     sql = f"INSERT INTO generation_attempt (fence, {columns}) SELECT fence + 1, {columns} FROM generation_attempt"

@@ -1,5 +1,6 @@
 """Readers of a token stream: every segment once, resumable, and the same after Redis was wiped."""
 
+import pytest
 from asgiref.sync import async_to_sync
 
 from generation.models import Job, Pool, TokenSegment
@@ -8,6 +9,13 @@ from generation.worker import loop
 from generation.worker.station import Station
 from tests.generation.api_stage import tenant
 from tests.generation.queueing import submit_code
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def _django_db_helper(committed):
+    """The mark makes pytest-django set up the test database; these tests commit, as other connections have to see."""
 
 
 async def collect(job: Job, after: int = 0) -> list:
