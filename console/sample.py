@@ -18,6 +18,7 @@ from accounts import keys
 from accounts.models import Organization
 from billing.reconciliation import reconcile
 from billing.statement import balances
+from generation.timeline import stage_times
 from safety import provenance
 
 ORGANIZATION = "plus-demo"
@@ -211,7 +212,7 @@ def _events(response: Any) -> Iterator[dict]:
 def table(summary: dict) -> str:
     """The summary as a table for people."""
     clip, completion, ledger = summary["clip"], summary["completion"], summary["ledger"]
-    stages = " · ".join(f"{name} {seconds:.2f} s" for name, seconds in clip["stages"].items())
+    stages = " · ".join(f"{stage.name} {stage.seconds:.2f} s" for stage in stage_times(clip["stages"]))
     rows = [
         ("Clip", f"{clip['status']}, {clip['size']}, {clip['seconds']} s, on {clip['device']}"),
         ("Steps", f"{clip['steps']} of {clip['steps_asked']}, {clip['checkpoints']} checkpoints"),

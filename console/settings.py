@@ -1,5 +1,6 @@
 """The one settings file. Everything an installation may change comes from the environment, read loudly."""
 
+import contextlib
 import os
 import secrets
 from importlib.util import find_spec
@@ -16,17 +17,20 @@ PORT = env.integer("PORT", 8000, least=1, most=65535)
 
 
 def installation_secret(name: str) -> str:
-    """A random secret that belongs to this installation, made at first use and readable by its owner alone."""
+    """A random secret that belongs to this installation, made at first use and readable by its owner alone.
+
+    It is written aside and then linked into place: of two processes that start at once one wins, whole.
+    """
     path = HOME / "secrets" / name
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_text().strip()
-    with os.fdopen(descriptor, "w") as file:
-        value = secrets.token_urlsafe(48)
-        file.write(value)
-    return value
+    if not path.exists():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        aside = path.with_name(f".{name}.{os.getpid()}")
+        with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write(secrets.token_urlsafe(48))
+        with contextlib.suppress(FileExistsError):
+            os.link(aside, path)
+        aside.unlink()
+    return path.read_text().strip()
 
 
 DEBUG = env.flag("DEBUG", True)
