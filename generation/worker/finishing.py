@@ -5,13 +5,13 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from django.conf import settings
-from safety.provenance import NotScanned, SigningUnavailable
 
 from generation import finalization, signing
 from generation.worker.encoding import encode
 from generation.worker.stages import RefusedByGate, Unscanned
 from safety.models import Scan
 from safety.postfilter.scan import scan_file
+from safety.provenance import NotScanned, SigningUnavailable
 
 if TYPE_CHECKING:
     from generation.worker.clip_attempt import ClipAttempt

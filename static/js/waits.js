@@ -42,6 +42,13 @@ function traces(series, ticks) {
   });
 }
 
+// The hour begins where there is something to see, a quarter of an hour ago at the latest; the same for every chart.
+function sinceTheFirst(ticks, series) {
+  const first = series.flatMap((one) => one.points.map((point) => local(point.at))).sort()[0];
+  const at = first ? ticks.indexOf(first) : ticks.length;
+  return ticks.slice(Math.max(0, Math.min(at - 1, ticks.length - 16)));
+}
+
 // Plotly writes dates without a zone as they are: hand it the reader's own wall clock.
 function local(iso) {
   const moment = new Date(iso);
@@ -82,7 +89,7 @@ function draw(force) {
   if (!data || !window.Plotly || (!force && data.textContent === drawn)) return;
   drawn = data.textContent;
   const { series, ticks: moments, target_s: target } = JSON.parse(drawn);
-  const ticks = moments.map(local);
+  const ticks = sinceTheFirst(moments.map(local), series);
   holder.querySelector(".plot-none")?.remove();
   if (!series.length) {
     holder.innerHTML = '<p class="plot-none">No job waited or started in the last hour.</p>';
