@@ -1,5 +1,6 @@
 """The studio: one column to write a clip, one to watch it being made."""
 
+import re
 from collections.abc import AsyncIterator
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from accounts.tiers import terms_for
 from generation import admission, history, registry
 from generation.models import Job, Kind, Lane, RegisteredModel, State
 from generation.pages import live
+from generation.pages.addresses import JobAddress
 from generation.pages.cards import Card, Standings, cards
 from generation.standing import Standing, standing
 
@@ -65,12 +67,20 @@ def quote(request: HttpRequest, caller: Caller) -> HttpResponse:
 
 
 async def events(request: HttpRequest) -> HttpResponseBase:
-    """Cards of this person's open clips whenever they change."""
+    """The cards of the jobs named by `job`, as often as given, whenever they change, until all have ended.
+
+    The page names them, because one that ends between the page and this stream has its last change to tell still.
+    """
     caller = await live.in_thread(session_caller, request)
     if caller is None:
         return HttpResponse(status=403)
-    ids = await live.in_thread(_open_ids, caller)
-    return live.response(_card_events(caller, ids, get_token(request)))
+    return live.response(_card_events(caller, _named_jobs(request), get_token(request)))
+
+
+def _named_jobs(request: HttpRequest) -> list[UUID]:
+    address = JobAddress()
+    named = [one for one in request.GET.getlist("job") if re.fullmatch(address.regex, one)]
+    return [address.to_python(one) for one in named[:SHOWN]]
 
 
 async def _card_events(caller: Caller, ids: list[UUID], csrf_token: str) -> AsyncIterator[str]:
@@ -88,11 +98,6 @@ async def _card_events(caller: Caller, ids: list[UUID], csrf_token: str) -> Asyn
 
 def _card_html(card: Card, csrf_token: str) -> str:
     return render_to_string("generation/parts/card.html", {"card": card, "csrf_token": csrf_token})
-
-
-def _open_ids(caller: Caller) -> list[UUID]:
-    found = history.newest(caller.organization.pk, caller.user.pk, Kind.CLIP, SHOWN)
-    return [job.pk for job in found if job.is_open]
 
 
 def _fields(given: dict) -> dict[str, str]:

@@ -3,6 +3,8 @@
 import re
 
 import pytest
+from asgiref.sync import async_to_sync
+from django.test import AsyncClient
 
 from billing.models import Decision, Hold, Transaction
 from generation.models import Job, State
@@ -56,7 +58,7 @@ def test_submitting_with_htmx_answers_the_watching_column_which_follows_its_even
     job = Job.objects.get(organization=caller.organization)
     assert job.seed == 7
     assert html.lstrip().startswith('<section class="watching" id="watching"')
-    assert 'sse-connect="/studio/events"' in html
+    assert f'sse-connect="/studio/events?job={job.public_id}&amp;"' in html
     assert f'sse-swap="card-{job.pk.hex}"' in html
 
 
@@ -92,6 +94,24 @@ def test_a_refusal_for_lack_of_credit_links_its_decision():
     assert (decision.allowed, decision.code) == (False, "credit_balance_exhausted")
     assert f"/decisions/{decision.pk}/" in html
     assert not Job.objects.filter(organization=caller.organization).exists()
+
+
+def test_a_job_that_ended_before_its_stream_began_still_has_its_end_told():
+    client, caller = person()
+    _, stranger = person()
+    mine, theirs = clip(caller), clip(stranger)
+    client.post(f"/jobs/{mine.public_id}/cancel")
+
+    async def read() -> str:
+        reader = AsyncClient()
+        await reader.aforce_login(caller.user)
+        address = f"/studio/events?job={mine.public_id}&job={theirs.public_id}&job=nonsense&"
+        response = await reader.get(address)
+        return "".join([part.decode() async for part in response.streaming_content])
+
+    text = async_to_sync(read)()
+    assert re.findall(r"^event: (\S+)$", text, re.M) == [f"card-{mine.pk.hex}", "balance", "end"]
+    assert "Cancelled" in text
 
 
 def test_the_fields_can_be_filled_from_the_address():
