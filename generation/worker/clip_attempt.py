@@ -7,7 +7,6 @@ checkpoint from which another worker makes the very same clip.
 import hashlib
 import logging
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any
 
 from django.conf import settings
@@ -17,13 +16,14 @@ from django.core.files.storage import default_storage
 from accounts import operations
 from generation import finalization, streams
 from generation.engines.errors import EngineError, ModelUnavailable
-from generation.engines.video import ClipWork, DenoiseState, VideoEngine
+from generation.engines.video import ClipWork, DenoiseState
 from generation.finalization import Ran
-from generation.leases import Lease, LeaseLost, Wishes, lease_of
+from generation.leases import LeaseLost, Wishes, lease_of
 from generation.models import Attempt, Job, State
 from generation.worker import checkpoints, finishing, previews
+from generation.worker.clip_turn import ClipTurn
 from generation.worker.encoding import EncodingFailed
-from generation.worker.stages import Cancelled, HandedBack, NotFinite, RefusedByGate, Stopwatch, Unscanned
+from generation.worker.stages import Cancelled, HandedBack, NotFinite, RefusedByGate, Unscanned
 from generation.worker.station import Station
 from safety.models import Scan
 from safety.postfilter.scan import scan_frames
@@ -33,37 +33,11 @@ logger = logging.getLogger(__name__)
 CHECKPOINT_EVERY = 10
 
 
-@dataclass
-class ClipAttempt:
-    """The parts of one attempt, as its stages share them."""
-
-    attempt: Attempt
-    job: Job
-    lease: Lease
-    engine: VideoEngine
-    station: Station
-    watch: Stopwatch = field(default_factory=Stopwatch)
-    state: DenoiseState | None = None
-    checkpoints: int = 0
-
-    @property
-    def ran(self) -> Ran:
-        """The record of what happened so far."""
-        steps = self.state.index if self.state else 0
-        return Ran(
-            gpu_ms=self.watch.gpu_ms,
-            steps=steps,
-            checkpoints=self.checkpoints,
-            stages=self.watch.seconds,
-            device=self.engine.device_name,
-        )
-
-
 def run(attempt: Attempt, station: Station) -> None:
     """Take the job as far as it goes, and write how it ended; a lost lease ends it without a word."""
     lease = lease_of(attempt)
     try:
-        _run_to_an_end(ClipAttempt(attempt, attempt.job, lease, station.engine(attempt.job.model), station))
+        _run_to_an_end(ClipTurn(attempt, attempt.job, lease, station.engine(attempt.job.model), station))
     except LeaseLost as lost:
         logger.warning(str(lost), extra={"job": str(attempt.job_id), "fence": attempt.fence})
     except ModelUnavailable as problem:
@@ -71,7 +45,7 @@ def run(attempt: Attempt, station: Station) -> None:
     streams.announce(attempt.job_id, "state", {})
 
 
-def _run_to_an_end(turn: ClipAttempt) -> None:
+def _run_to_an_end(turn: ClipTurn) -> None:
     """Every foreseen way out of an attempt, each with its own transaction in finalization.py."""
     lease = turn.lease
     try:
@@ -93,7 +67,7 @@ def _run_to_an_end(turn: ClipAttempt) -> None:
         checkpoints.remove(settings.CHECKPOINT_ROOT, str(turn.job.pk))
 
 
-def _denoise(turn: ClipAttempt) -> None:
+def _denoise(turn: ClipTurn) -> None:
     """Run exactly the steps that are left, from the newest sound checkpoint or from noise."""
     with turn.watch.stage("encode_prompt"):
         turn.state = _begin(turn)
@@ -108,7 +82,7 @@ def _denoise(turn: ClipAttempt) -> None:
     streams.announce(turn.job.pk, "state", {"state": State.FINISHING})
 
 
-def _steps(turn: ClipAttempt, writer: checkpoints.CheckpointWriter) -> None:
+def _steps(turn: ClipTurn, writer: checkpoints.CheckpointWriter) -> None:
     state = turn.state
     while not state.done:
         with turn.watch.stage("denoise"):
@@ -127,7 +101,7 @@ def _steps(turn: ClipAttempt, writer: checkpoints.CheckpointWriter) -> None:
     _land(turn, writer)
 
 
-def _begin(turn: ClipAttempt) -> DenoiseState:
+def _begin(turn: ClipTurn) -> DenoiseState:
     """Resume where the last attempt left a sound checkpoint; otherwise start, and say what was refused."""
     job, engine = turn.job, turn.engine
     work = clip_work(job)
@@ -162,7 +136,7 @@ def clip_work(job: Job) -> ClipWork:
     )
 
 
-def _checkpoint(turn: ClipAttempt, writer: checkpoints.CheckpointWriter) -> None:
+def _checkpoint(turn: ClipTurn, writer: checkpoints.CheckpointWriter) -> None:
     """Hand one over to the writer. A full disk costs safety, not the clip: it is reported, and the loop goes on."""
     with turn.watch.stage("checkpoint"):
         snapshot = turn.engine.snapshot(turn.state)
@@ -176,7 +150,7 @@ def _checkpoint(turn: ClipAttempt, writer: checkpoints.CheckpointWriter) -> None
     turn.lease.renew(checkpoints=turn.checkpoints)
 
 
-def _land(turn: ClipAttempt, writer: checkpoints.CheckpointWriter) -> None:
+def _land(turn: ClipTurn, writer: checkpoints.CheckpointWriter) -> None:
     """Wait for the last checkpoint, so that a worker lost while finishing costs no step."""
     with turn.watch.stage("checkpoint"):
         try:
@@ -185,12 +159,12 @@ def _land(turn: ClipAttempt, writer: checkpoints.CheckpointWriter) -> None:
             _report_no_checkpoint(turn, problem)
 
 
-def _report_no_checkpoint(turn: ClipAttempt, problem: checkpoints.CheckpointFailed) -> None:
+def _report_no_checkpoint(turn: ClipTurn, problem: checkpoints.CheckpointFailed) -> None:
     detail = {"step": turn.state.index, "error": str(problem)[:500]}
     operations.report("checkpoint.failed", "error", f"job:{turn.job.pk}", detail)
 
 
-def _preview(turn: ClipAttempt) -> None:
+def _preview(turn: ClipTurn) -> None:
     """The early look: shown only where the frame gates pass it; a block ends the job here, with its steps unspent."""
     with turn.watch.stage("preview"):
         frames = turn.engine.preview(turn.state)
@@ -210,7 +184,7 @@ def _preview(turn: ClipAttempt) -> None:
     streams.announce(turn.job.pk, "preview", {"step": turn.state.index})
 
 
-def _heed(turn: ClipAttempt, wishes: Wishes, writer: checkpoints.CheckpointWriter) -> None:
+def _heed(turn: ClipTurn, wishes: Wishes, writer: checkpoints.CheckpointWriter) -> None:
     """Drain, restart, quarantine, SIGTERM: leave a checkpoint of this very step and hand the job back."""
     stopping = turn.station.stopping.is_set()
     if turn.state.done or (wishes.desired == "run" and not stopping):
@@ -221,7 +195,7 @@ def _heed(turn: ClipAttempt, wishes: Wishes, writer: checkpoints.CheckpointWrite
     raise HandedBack("the worker is stopping" if stopping else f"the worker is to {wishes.desired}")
 
 
-def _report_not_finite(turn: ClipAttempt) -> None:
+def _report_not_finite(turn: ClipTurn) -> None:
     detail = {
         "step": turn.state.index,
         "worker": str(turn.station.worker.pk),

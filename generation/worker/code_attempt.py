@@ -25,7 +25,7 @@ FLUSH_S = 0.1
 
 
 @dataclass
-class CodeAttempt:
+class CodeTurn:
     """A stream under way: what was sent, and what waits to be."""
 
     attempt: Attempt
@@ -55,7 +55,7 @@ def run(attempt: Attempt, station: Station) -> None:
     """Stream the answer and write how it ended; a lost lease ends it without a word."""
     lease = lease_of(attempt)
     try:
-        _run_to_an_end(CodeAttempt(attempt, attempt.job, lease, station.engine(attempt.job.model), station))
+        _run_to_an_end(CodeTurn(attempt, attempt.job, lease, station.engine(attempt.job.model), station))
     except LeaseLost as lost:
         logger.warning(str(lost), extra={"job": str(attempt.job_id), "fence": attempt.fence})
         return
@@ -65,7 +65,7 @@ def run(attempt: Attempt, station: Station) -> None:
     streams.announce(attempt.job_id, "state", {})
 
 
-def _run_to_an_end(turn: CodeAttempt) -> None:
+def _run_to_an_end(turn: CodeTurn) -> None:
     try:
         _recall(turn)
         with turn.watch.stage("generate"):
@@ -79,7 +79,7 @@ def _run_to_an_end(turn: CodeAttempt) -> None:
         finalization.attempt_failed(turn.lease, turn.ran, f"{type(problem).__name__}: {problem}")
 
 
-def _recall(turn: CodeAttempt) -> None:
+def _recall(turn: CodeTurn) -> None:
     """What earlier attempts sent: it stands, and this one goes on after it."""
     sent = list(TokenSegment.objects.filter(job=turn.job).order_by("seq"))
     turn.seq = sent[-1].seq if sent else 0
@@ -90,7 +90,7 @@ def _recall(turn: CodeAttempt) -> None:
     )
 
 
-def _stream(turn: CodeAttempt) -> str:
+def _stream(turn: CodeTurn) -> str:
     spec = turn.job.spec
     left = spec["max_tokens"] - turn.tokens_sent
     if left <= 0:
@@ -116,13 +116,13 @@ def _stream(turn: CodeAttempt) -> str:
     return "length"
 
 
-def _due(turn: CodeAttempt) -> bool:
+def _due(turn: CodeTurn) -> bool:
     """The first tokens at once, then in runs: a row per token would cost more than the token."""
     waited = time.monotonic() - turn.flushed_at
     return not turn.seq or len(turn.waiting) >= FLUSH_TOKENS or waited >= FLUSH_S
 
 
-def _flush(turn: CodeAttempt) -> Wishes:
+def _flush(turn: CodeTurn) -> Wishes:
     """One transaction renews the lease and writes the segment, so that a worker that lost its job writes nothing."""
     text = "".join(piece.text for piece in turn.waiting)
     ids = [token for piece in turn.waiting for token in piece.ids]
@@ -141,7 +141,7 @@ def _flush(turn: CodeAttempt) -> Wishes:
     return wishes
 
 
-def _heed(turn: CodeAttempt, wishes: Wishes, *, over: bool) -> None:
+def _heed(turn: CodeTurn, wishes: Wishes, *, over: bool) -> None:
     if over:
         return
     if wishes.cancel:

@@ -2,22 +2,19 @@
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
 from django.conf import settings
 
 from generation import finalization, signing
+from generation.worker.clip_turn import ClipTurn
 from generation.worker.encoding import encode
 from generation.worker.stages import RefusedByGate, Unscanned
 from safety.models import Scan
 from safety.postfilter.scan import scan_file
 from safety.provenance import NotScanned, SigningUnavailable
 
-if TYPE_CHECKING:
-    from generation.worker.clip_attempt import ClipAttempt
 
-
-def finish(turn: "ClipAttempt") -> None:
+def finish(turn: ClipTurn) -> None:
     """Everything after the last step. Raises RefusedByGate, Unscanned; holds the clip where signing is down."""
     settings.WORK_ROOT.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=settings.WORK_ROOT, prefix=f"{turn.lease.fence}-") as folder:
@@ -42,7 +39,7 @@ def finish(turn: "ClipAttempt") -> None:
         finalization.deliver_clip(turn.lease, file, turn.ran)
 
 
-def _encoded(turn: "ClipAttempt", path: Path) -> Path:
+def _encoded(turn: ClipTurn, path: Path) -> Path:
     turn.lease.renew(stage="decoding")
     with turn.watch.stage("decode"):
         frames = turn.engine.decode(turn.state)
@@ -52,7 +49,7 @@ def _encoded(turn: "ClipAttempt", path: Path) -> Path:
     return path
 
 
-def _scanned(turn: "ClipAttempt", path: Path) -> Scan:
+def _scanned(turn: ClipTurn, path: Path) -> Scan:
     """The gates look at the frames of the encoded file: what is scanned is what is delivered."""
     turn.lease.renew(stage="checking")
     with turn.watch.stage("scan"):
