@@ -154,9 +154,11 @@ def _changes(now: datetime) -> list[dict]:
 def _waits(now: datetime) -> dict:
     """The chart's series as JSON and the same as rows: per pool and tier, at each minute of the last hour."""
     names = {tier.slug: tier.name for tier in Tier.objects.all()}
+    order = list(names)
     series, rows = [], []
     for pool in Pool.objects.order_by("slug"):
-        for tier, waits in queue_waits.per_tier(pool.slug, now).items():
+        found = queue_waits.per_tier(pool.slug, now)
+        for tier, waits in sorted(found.items(), key=lambda item: order.index(item[0])):
             points = [{**asdict(wait), "at": wait.at.isoformat()} for wait in waits]
             series.append({"pool": pool.slug, "tier": tier, "name": names[tier], "points": points})
             rows.append({"pool": pool.slug, "tier": tier, "name": names[tier], "waits": waits[-15:]})

@@ -28,9 +28,9 @@ FIELDS = ("prompt", "size", "seconds", "seed", "model")
 # What a clip weighs doesn't depend on its words, so an empty prompt is quoted too.
 ANY_PROMPT = "…"
 EXAMPLES = (
-    "a red circle moving right on a white background",
-    "a blue square rising over a green background",
-    "a yellow triangle falling on a black background",
+    "a red ball rolling left over grass at sunset",
+    "a small yellow star bouncing in the snow",
+    "a big blue square falling over the sea",
 )
 
 

@@ -22,10 +22,10 @@ function layout(target, most, ticks) {
     margin: { l: 44, r: 12, t: 8, b: 28 },
     showlegend: false, hovermode: "x unified",
     hoverlabel: { bgcolor: colour("--raised"), bordercolor: line, font: { family: sans, size: 12, color: colour("--ink") } },
-    xaxis: { type: "date", range: [ticks[0], ticks[ticks.length - 1]], showgrid: false, zeroline: false, linecolor: line, tickcolor: line, ticks: "outside", ticklen: 4, nticks: 6, tickformat: "%H:%M", fixedrange: true },
+    xaxis: { type: "date", range: [ticks[0], later(ticks)], showgrid: false, zeroline: false, linecolor: line, tickcolor: line, ticks: "outside", ticklen: 4, nticks: 6, tickformat: "%H:%M", fixedrange: true },
     yaxis: { rangemode: "tozero", range: [0, Math.max(most * 1.12, target * 1.15)], gridcolor: line, zeroline: false, ticksuffix: " s", nticks: 5, fixedrange: true },
     shapes: [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: target, y1: target, line: { color: colour("--ink-2"), width: 1, dash: "dash" } }],
-    annotations: [{ xref: "paper", x: 1, xanchor: "right", y: target, yanchor: "bottom", text: `p50 target ${target} s`, showarrow: false, font: { size: 11, color: colour("--ink-2") } }],
+    annotations: [{ xref: "paper", x: 0, xanchor: "left", y: target, yanchor: "bottom", text: `p50 target ${target} s`, showarrow: false, font: { size: 11, color: colour("--ink-2") } }],
   };
 }
 
@@ -35,7 +35,7 @@ function traces(series, ticks) {
     const tier = colour(`--tier-${one.tier}`);
     return [["p50", "p50_s", "solid", 2], ["p95", "p95_s", "dot", 1.5]].map(([label, key, dash, width]) => ({
       // A minute without a job is a gap, not a line drawn across it.
-      x: ticks, y: ticks.map((at) => points.get(at)?.[key] ?? null), mode: "lines+markers", name: `${one.name} ${label}`,
+      x: ticks, y: ticks.map((at) => points.get(at)?.[key] ?? null), mode: "lines+markers", cliponaxis: false, name: `${one.name} ${label}`,
       line: { color: tier, width, dash }, marker: { color: tier, size: 4, symbol: label === "p50" ? "circle" : "circle-open" },
       hovertemplate: "%{y:.3~s} s",
     }));
@@ -47,6 +47,12 @@ function sinceTheFirst(ticks, series) {
   const first = series.flatMap((one) => one.points.map((point) => local(point.at))).sort()[0];
   const at = first ? ticks.indexOf(first) : ticks.length;
   return ticks.slice(Math.max(0, Math.min(at - 1, ticks.length - 16)));
+}
+
+// A little past the last tick, so that its points aren't cut in half.
+function later(ticks) {
+  const [first, last] = [Date.parse(ticks[0]), Date.parse(ticks[ticks.length - 1])];
+  return local(new Date(last + (last - first) * 0.02).toISOString());
 }
 
 // Plotly writes dates without a zone as they are: hand it the reader's own wall clock.
