@@ -13,6 +13,9 @@ from PIL import Image
 
 # Visually lossless for small frames, where a coarser setting smears the edges of shapes that are few pixels wide.
 QUALITY = "18"
+# Without it x264 picks routines by processor, and one of them (the tree of macroblocks that costs are propagated along)
+# lets memory it did not write decide bits of small pictures: the same frames gave other bytes from run to run.
+REPRODUCIBLE = "cpu-independent=1"
 # H.273 code points: BT.709 primaries, transfer and matrix. Untagged files are guessed at by size, and guessed wrongly.
 BT709 = 1
 POSTER_QUALITY = 90
@@ -81,8 +84,9 @@ def poster(frames: np.ndarray) -> bytes:
 def _write(frames: np.ndarray, fps: int, path: Path) -> None:
     # "bitexact" leaves out the library's version, so an upgrade that changes no picture changes no digest.
     options = {"movflags": "+faststart", "fflags": "+bitexact"}
+    settings = {"crf": QUALITY, "preset": "medium", "x264-params": REPRODUCIBLE}
     with av.open(str(path), "w", format="mp4", options=options) as container:
-        stream = container.add_stream("libx264", rate=fps, options={"crf": QUALITY, "preset": "medium"})
+        stream = container.add_stream("libx264", rate=fps, options=settings)
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "yuv420p"
         context = stream.codec_context

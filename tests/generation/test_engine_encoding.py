@@ -98,3 +98,17 @@ def test_previews_are_small_pictures(frames):
     assert (moving.format, moving.size, moving.n_frames) == ("WEBP", (64, 48), 4)
     still = Image.open(io.BytesIO(previews.webp(frames[:1])))
     assert (still.format, still.size, getattr(still, "n_frames", 1)) == ("WEBP", (64, 48), 1)
+
+
+def test_the_bytes_do_not_depend_on_what_memory_held_before(tmp_path):
+    """Small moving pictures, encoded over and over between other uses of memory: one digest."""
+    places = np.arange(64)
+    moving = np.stack([np.add.outer(places * 3, places * 2 + step * 5) % 256 for step in range(16)])
+    frames = np.stack([moving, 255 - moving, moving // 2], axis=-1).astype(np.uint8)
+    frames[:, 20:44, 16:40] = (200, 30, 40)
+    held, digests = [], set()
+    for turn in range(12):
+        digests.add(encode(frames, 8, tmp_path / f"{turn}.mp4").sha256)
+        held += [bytearray([turn * 20 + 5]) * (1 + 977 * size % 9_000) for size in range(300)]
+        del held[:: 2 + turn % 3]
+    assert len(digests) == 1
