@@ -2,6 +2,9 @@
 
 const holder = document.getElementById("charts");
 let drawn = "";
+const resized = new ResizeObserver((changes) => {
+  for (const { target } of changes) if (target.data) window.Plotly.Plots.resize(target);
+});
 
 function colour(name) {
   // Plotly can't read light-dark(): let the browser resolve the token first.
@@ -70,6 +73,7 @@ function place(pool) {
     chart.innerHTML = '<h3></h3><div class="chart-legend"></div><div class="plot" role="img"></div>';
     chart.querySelector("h3").textContent = pool[0].toUpperCase() + pool.slice(1);
     holder.append(chart);
+    resized.observe(chart.querySelector(".plot"));
   }
   return chart;
 }
@@ -102,10 +106,12 @@ function draw(force) {
     return;
   }
   const most = Math.max(...series.flatMap((one) => one.points.map((point) => point.p95_s)));
-  for (const pool of [...new Set(series.map((one) => one.pool))]) {
+  const pools = [...new Set(series.map((one) => one.pool))];
+  pools.forEach(place); // all of them before the first is drawn, so that each knows its width
+  for (const pool of pools) {
     const chart = place(pool), own = series.filter((one) => one.pool === pool);
     legend(chart, own);
-    window.Plotly.react(chart.querySelector(".plot"), traces(own, ticks), layout(target, most, ticks), { displayModeBar: false, responsive: true });
+    window.Plotly.react(chart.querySelector(".plot"), traces(own, ticks), layout(target, most, ticks), { displayModeBar: false });
   }
 }
 

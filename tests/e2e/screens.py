@@ -34,7 +34,8 @@ PROMPTS = (
 WATCHED = "a red ball rolling left over grass at sunset"
 CODE = 'def read_lines(path):\n    """Return the lines of a text file."""\n'
 ORGANIZATIONS = ("free-demo", "plus-demo", "pro-demo", "enterprise-demo")
-BACKLOG = 6  # clips per organization that wait while the lanes are pictured
+BACKLOG = 10  # clips per organization that wait while the lanes are pictured
+WAITED_S = 75  # until then the chart has nothing to show
 PATIENCE_S = 600
 MOST_BYTES = 250_000
 DESK, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
@@ -157,6 +158,7 @@ def fill_the_lanes(studio: Studio) -> None:
     page.get_by_role("button", name="Change the weight").click()
     page.locator(".messages").wait_for()
     context.close()
+    time.sleep(WAITED_S)
 
 
 def operator_pictures(studio: Studio, theme: str) -> None:
