@@ -131,6 +131,12 @@ class Job(models.Model):
                 condition=Q(state__in=OPEN_STATES),
                 name="job_open",
             ),
+            # standing.py: what the last delivered jobs of a model took.
+            models.Index(
+                fields=["model", "-finished_at"],
+                condition=Q(state="delivered"),
+                name="job_recently_delivered",
+            ),
             # Queue wait per tier over a recent window.
             models.Index(fields=["lane", "started_at"], name="job_started"),
         ]

@@ -32,7 +32,7 @@ class Standing:
 
 
 def standing(job: Job) -> Standing:
-    """Six queries at most. A job that has ended, or waits for a person, has no estimate."""
+    """Nine queries at most. A job that has ended, or waits for a person, has no estimate."""
     if job.state == State.RUNNING or job.state == State.FINISHING:
         return _running(job)
     if job.state == State.QUEUED:

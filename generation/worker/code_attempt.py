@@ -124,7 +124,8 @@ def _due(turn: CodeTurn) -> bool:
 
 def _flush(turn: CodeTurn) -> Wishes:
     """One transaction renews the lease and writes the segment, so that a worker that lost its job writes nothing."""
-    text = "".join(piece.text for piece in turn.waiting)
+    # A model may write any character, PostgreSQL's text holds all but NUL.
+    text = "".join(piece.text for piece in turn.waiting).replace("\0", "\N{REPLACEMENT CHARACTER}")
     ids = [token for piece in turn.waiting for token in piece.ids]
     with transaction.atomic():
         wishes = turn.lease.renew(step=turn.tokens_sent + len(ids), stage="generating")

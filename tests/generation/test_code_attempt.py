@@ -5,6 +5,7 @@ from django.db.models.functions import Now
 
 from billing.models import Hold
 from generation import cancellation
+from generation.engines.code import Piece
 from generation.models import Attempt, Job, Pool, State, TokenSegment
 from generation.policy import cost
 from generation.worker import loop
@@ -95,3 +96,16 @@ def test_cancelled_while_it_waits_costs_nothing(station):
     cancellation.cancel(job, "gone")
     assert loop.work(station) == 0
     assert not TokenSegment.objects.exists()
+
+
+def test_what_postgresql_can_not_hold_is_replaced_and_not_fatal(station):
+    job = submit_code(tenant("plus"), max_tokens=8)
+    station.engine(job.model).stream = lambda *args, **kwargs: iter_pieces("a\0b")
+    loop.work(station)
+    job.refresh_from_db()
+    assert job.state == State.DELIVERED
+    assert text_of(job) == "a\ufffdb"
+
+
+def iter_pieces(text: str):
+    yield Piece(text, (1, 2), "stop")
