@@ -92,7 +92,10 @@ def _load(model: RegisteredModel) -> Any:
         return VideoEngine(folder, model.revision, dtype=model.precision)
     from generation.engines.code import CodeEngine
 
-    return CodeEngine(folder, model.revision)
+    engine = CodeEngine(folder, model.revision)
+    # The first pass through a model is many times slower than the next: no reader should wait for it.
+    list(engine.stream("pass\n", max_tokens=2, temperature=0.0, top_p=1.0, seed=0))
+    return engine
 
 
 def _require_same_files(model: RegisteredModel, folder: Path) -> None:
