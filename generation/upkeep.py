@@ -97,10 +97,10 @@ def forget_silent_workers(after: timedelta = timedelta(minutes=2)) -> int:
 
 
 def run() -> None:
-    """One round of everything."""
+    """One round of everything; the signer last, since it is the one that may fail."""
     reap()
-    signing.deliver_held_clips()
-    expire_held()
-    expire_reviews()
-    forget_silent_workers()
     top_up_tickets()
+    forget_silent_workers()
+    expire_reviews()
+    expire_held()
+    signing.deliver_held_clips()

@@ -11,7 +11,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from django.db import connection
+from django.db import Error, connection
 from django.db.models.functions import Now
 
 from generation import registry
@@ -73,8 +73,9 @@ class Station:
     def _beat(self) -> None:
         while not self.stopping.wait(HEARTBEAT_S):
             try:
-                Worker.objects.filter(pk=self.worker.pk).update(seen_at=Now())
-            except connection.Database.Error as error:
+                # Also back from the dead: a machine that slept was closed as silent meanwhile.
+                Worker.objects.filter(pk=self.worker.pk).update(seen_at=Now(), stopped_at=None)
+            except Error as error:
                 logger.warning("heartbeat not written", extra={"error": str(error)})
             finally:
                 connection.close()
