@@ -88,7 +88,9 @@ def _hand_on(taken: OutboxEvent, handler: Handler) -> bool:
     mine = OutboxEvent.objects.filter(pk=taken.pk, attempts=taken.attempts, dispatched_at__isnull=True)
     try:
         with transaction.atomic():
-            event = mine.select_for_update(skip_locked=True).first()
+            # Waits for a lock rather than skip it: another dispatcher that looked at this row a moment ago may hold
+            # it to the end of its look, and skipping would put the event off for nothing.
+            event = mine.select_for_update().first()
             if event is None:  # this process stood still so long that another one took the event over
                 return False
             handler(event)
