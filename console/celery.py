@@ -5,13 +5,11 @@ Queues: `clips` and `code` carry tickets for the workers of those pools, `upkeep
 """
 
 import os
-import signal
 
 from celery import Celery
-from celery.signals import beat_embedded_init, setup_logging
+from celery.signals import setup_logging
 
 from console import logs
-from console.embedded.parenthood import end_this_process_with_parent
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
 
@@ -44,9 +42,3 @@ app.conf.beat_schedule = {
 def _configure_logs(**kwargs: object) -> None:
     """Being connected is what keeps Celery from configuring logs and capturing stdout itself."""
     logs.configure()
-
-
-@beat_embedded_init.connect
-def _end_beat_with_its_worker(**kwargs: object) -> None:
-    """Beat is a fork of the upkeep worker; without this it would outlive a kill -9 of it."""
-    end_this_process_with_parent(signal.SIGKILL)

@@ -28,9 +28,3 @@ def end_with_parent(number: signal.Signals) -> Callable[[], None] | None:
             os._exit(1)
 
     return arm
-
-
-def end_this_process_with_parent(number: signal.Signals) -> None:
-    """The same for a process that is already running and was forked by someone else's code."""
-    if _libc is not None:
-        _libc.prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)

@@ -31,21 +31,23 @@ def web(port: int) -> Program:
     return Program("web", (sys.executable, *command))
 
 
-def worker(queue: str, slots: int, *extra: str) -> Program:
-    """A Celery worker of one queue. Threads, so that a model stays in the process and pings are answered."""
+def celery(name: str, *arguments: str) -> Program:
     # In a container we may well be root; Celery's warning of it fills eight lines of each worker's start.
     command = ["-W", "ignore:You're running the worker with superuser privileges", "-m", "celery", "--quiet"]
-    command += ["-A", "console.celery", "worker", "-Q", queue, "-n", f"{queue}@%h"]
-    command += ["--pool=threads", "-c", str(slots), "--without-gossip", "--without-mingle", "--loglevel=INFO"]
-    return Program(queue, (sys.executable, *command, *extra))
+    return Program(name, (sys.executable, *command, "-A", "console.celery", *arguments, "--loglevel=INFO"))
+
+
+def worker(queue: str, slots: int) -> Program:
+    """A Celery worker of one queue. Threads, so that a model stays in the process and pings are answered."""
+    place = ("worker", "-Q", queue, "-n", f"{queue}@%h", "--pool=threads", "-c", str(slots))
+    return celery(queue, *place, "--without-gossip", "--without-mingle")
+
+
+def beat(home: Path) -> Program:
+    """The clock. A process of its own: inside a worker it would be a fork that nobody restarts."""
+    return celery("beat", "beat", "-s", str(home / "run" / "beat-schedule"), "--pidfile=")
 
 
 def all_programs(port: int, home: Path) -> list[Program]:
-    """Web, a worker per pool, and upkeep with the beat inside."""
-    schedule = home / "run" / "beat-schedule"
-    return [
-        web(port),
-        worker("clips", 1),
-        worker("code", 2),
-        worker("upkeep", 2, "-B", "-s", str(schedule)),
-    ]
+    """Web, a worker per pool, upkeep, and the beat that sends upkeep its work."""
+    return [web(port), worker("clips", 1), worker("code", 2), worker("upkeep", 2), beat(home)]

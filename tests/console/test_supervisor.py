@@ -160,15 +160,16 @@ def test_kill_9_of_the_supervisor_leaves_no_child():
     supervisor.stdout.close()
 
 
-def test_the_four_processes_and_what_each_may_do():
+def test_the_five_processes_and_what_each_may_do():
     programs = {program.name: " ".join(program.command) for program in all_programs(8123, Path("/a home"))}
-    assert list(programs) == ["web", "clips", "code", "upkeep"]
+    assert list(programs) == ["web", "clips", "code", "upkeep", "beat"]
     assert "--port 8123" in programs["web"]
     assert "--timeout-graceful-shutdown 5" in programs["web"]
     assert "-Q clips" in programs["clips"]
     assert "--pool=threads -c 1" in programs["clips"]
     assert "-Q code" in programs["code"]
-    assert "-B -s /a home/run/beat-schedule" in programs["upkeep"]
+    assert "-Q upkeep" in programs["upkeep"]
+    assert "beat -s /a home/run/beat-schedule" in programs["beat"]
 
 
 CLAIM = """

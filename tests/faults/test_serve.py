@@ -70,6 +70,7 @@ def test_all_is_there_and_ready(live):
         "-Q clips",
         "-Q code",
         "-Q upkeep",
+        "console.celery beat",
         "postgres",
         "valkey-server",
     ):
@@ -87,14 +88,18 @@ def test_a_second_serve_says_where_the_first_is(live):
     assert "found running" in second.stderr
 
 
-def test_a_worker_that_is_killed_comes_back(live):
-    victim = next(pid for pid, line in processes_of(live).items() if "-Q upkeep" in line)
+@pytest.mark.parametrize("part", ["-A console.celery worker -Q upkeep", "-A console.celery beat"])
+def test_what_is_killed_comes_back(live, part):
+    victim = next(pid for pid, line in processes_of(live).items() if part in line)
+    name = part.split()[-1]
     os.kill(victim, signal.SIGKILL)
     end = time.monotonic() + 60
-    while not any("-Q upkeep" in line and pid != victim for pid, line in processes_of(live).items()):
+    while not live.said(f"ended by itself  process_name={name} status=-9"):
         assert time.monotonic() < end
         time.sleep(0.2)
-    assert live.said("ended by itself  process_name=upkeep status=-9")
+    while not any(part in line and pid != victim for pid, line in processes_of(live).items()):
+        assert time.monotonic() < end
+        time.sleep(0.2)
 
 
 def test_the_servers_come_back_when_their_keeper_is_killed(live):
