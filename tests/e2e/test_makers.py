@@ -67,6 +67,8 @@ def test_a_clip_is_made_step_by_step_played_and_its_charge_read(page, sign_in):
 def test_a_completion_streams_into_its_place_and_is_there_again_after_a_reload(page, sign_in):
     sign_in(page, OWNER)
     page.goto("/code/")
+    # A list that the model seldom ends soon: a short answer would be there before anybody saw it grow.
+    page.locator("#prompt").fill("names = ['alpha', 'beta', 'gamma', ")
     page.get_by_role("button", name="Write on").click()
     page.wait_for_url(re.compile(r"/code/cmpl[-_][0-9a-f]{32}/"))
     lengths: list[int] = []

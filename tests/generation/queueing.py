@@ -12,7 +12,8 @@ from generation.models import Attempt, Job, Worker
 from tests.generation.api_stage import Tenant
 
 CLIP = {"prompt": "a red circle moves right over grass", "model": "pocket-video"}
-CODE = {"prompt": "def add(a, b):\n", "model": "pocket-code", "max_tokens": 16}
+# A list that the model seldom ends soon, so that there is a middle to interrupt.
+CODE = {"prompt": "names = ['alpha', 'beta', 'gamma', ", "model": "pocket-code", "max_tokens": 16}
 
 
 def caller(tenant: Tenant) -> Caller:
