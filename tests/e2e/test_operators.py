@@ -49,6 +49,7 @@ def test_a_weight_is_changed_with_a_reason_seen_in_the_audit_and_undone(page, si
     page.goto("/operate/lanes/")
     expect(page.locator("[data-live]")).to_have_text("live")
     page.get_by_role("link", name="Change the weight of clips-plus").click()
+    page.wait_for_url(lambda url: "clips-plus" in url)  # and its load: only then do scripts hear the typing
     page.locator("#weight").fill("4")
     expect(page.locator("#lane-preview")).to_contain_text("goes from weight 2 to 4")
     page.get_by_role("button", name="Change the weight").click()
