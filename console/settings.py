@@ -37,7 +37,6 @@ DEBUG = env.flag("DEBUG", True)
 SECRET_KEY = os.environ.get("SECRET_KEY") or installation_secret("django")
 ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]")
 CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
-PUBLIC_URL = env.text("PUBLIC_URL", f"http://127.0.0.1:{PORT}")
 
 INSTALLED_APPS = [
     "django.contrib.auth",

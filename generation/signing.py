@@ -8,7 +8,6 @@ from tempfile import TemporaryDirectory
 from django.conf import settings
 from django.core.files import File
 from django.core.files.storage import default_storage
-from django.db import transaction
 
 from generation import finalization, streams
 from generation.finalization import ChangedMeanwhile, SignedFile
@@ -69,8 +68,7 @@ def _deliver_held(job: Job) -> None:
         with default_storage.open(_unsigned_name(job, job.fence), "rb") as file:
             unsigned.write_bytes(file.read())
         signed = sign_clip(job, job.fence, unsigned, Path(folder) / "signed.mp4")
-        with transaction.atomic():
-            finalization.deliver_held(job, stored(job, job.fence, signed))
+        finalization.deliver_held(job, stored(job, job.fence, signed))
     default_storage.delete(_unsigned_name(job, job.fence))
     streams.announce(job.pk, "state", {"state": State.DELIVERED})
 

@@ -20,7 +20,7 @@ from accounts import demo
 PROJECT = Path(__file__).resolve().parents[1]
 START_S = 300
 # What would tie it to the servers or the home of the test run itself.
-NOT_INHERITED = ("DATABASE_URL", "REDIS_URL", "BACKLOT_HOME", "PUBLIC_URL", "BACKLOT_PROCESS")
+NOT_INHERITED = ("DATABASE_URL", "REDIS_URL", "BACKLOT_HOME", "BACKLOT_PROCESS")
 
 
 def free_port() -> int:
