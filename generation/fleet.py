@@ -4,6 +4,7 @@ import uuid
 
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Now
 
 from accounts.models import Override
 
@@ -155,6 +156,11 @@ class Worker(models.Model):
     device = models.CharField(max_length=120)
     slots = models.PositiveSmallIntegerField(default=1)
     desired = models.CharField(max_length=10, choices=Desired.choices, default=Desired.RUN)
+    # Who wanted it so, since when, why, and until when; worker_actions.py writes them with the audit entry.
+    desired_at = models.DateTimeField(db_default=Now())
+    desired_by = models.CharField(max_length=254, blank=True, db_default="")
+    desired_reason = models.TextField(blank=True, db_default="")
+    desired_until = models.DateTimeField(null=True)
     started_at = models.DateTimeField(auto_now_add=True)
     seen_at = models.DateTimeField()
     stopped_at = models.DateTimeField(null=True)

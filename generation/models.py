@@ -7,7 +7,7 @@ import uuid
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, Q, Value
 
 from generation.fleet import Kind, Lane, LaneOrganization, LaneOverride, Pool, RegisteredModel, Worker
 
@@ -100,6 +100,11 @@ class Job(models.Model):
     # Seconds per stage of the attempt that delivered, and the device it ran on.
     stages = models.JSONField(default=dict)
     device = models.CharField(max_length=120, blank=True)
+    # The precision it was made in, the most memory an attempt took, and what was written for it in all attempts.
+    precision = models.CharField(max_length=8, blank=True, db_default="")
+    peak_memory_bytes = models.BigIntegerField(db_default=0)
+    checkpoint_bytes = models.BigIntegerField(db_default=0)
+    file_bytes = models.BigIntegerField(db_default=0)
 
     class Meta:
         constraints = [
@@ -201,6 +206,17 @@ class Attempt(models.Model):
     device = models.CharField(max_length=120, blank=True)
     threads = models.PositiveSmallIntegerField(default=0)
     stages = models.JSONField(default=dict)
+    # [stage, start, end], in milliseconds since the claim: what ran beside what (worker/stages.py).
+    trace = models.JSONField(db_default=Value([], models.JSONField()))
+    precision = models.CharField(max_length=8, blank=True, db_default="")
+    peak_memory_bytes = models.BigIntegerField(db_default=0)
+    checkpoint_bytes = models.BigIntegerField(db_default=0)
+    file_bytes = models.BigIntegerField(db_default=0)
+    # preemption.py: who wants the device back and why, how long handing back kept it, and the job's place after it.
+    preempt_requested_at = models.DateTimeField(null=True)
+    preempt_reason = models.CharField(max_length=200, blank=True, db_default="")
+    yield_ms = models.PositiveIntegerField(null=True)
+    return_position = models.PositiveIntegerField(null=True)
     refused_checkpoints = ArrayField(models.CharField(max_length=200), default=list)
     # What the claim charged to the lane's tag, at which weight, what really ran, and whether the next claim has
     # put the difference right.
@@ -213,7 +229,12 @@ class Attempt(models.Model):
         constraints = [
             models.UniqueConstraint(
                 fields=["job"], condition=Q(ended_at=None), name="one_live_attempt_per_job"
-            )
+            ),
+            models.CheckConstraint(
+                condition=Q(preempt_requested_at=None, preempt_reason="")
+                | Q(preempt_requested_at__isnull=False, preempt_reason__regex=r"\S"),
+                name="preemption_has_its_reason",
+            ),
         ]
         indexes = [
             # The reaper: live attempts by the end of their lease.
