@@ -34,6 +34,14 @@ class Action(ABC):
     role: ClassVar[str]
     organization: Organization | None = None
 
+    def second_person(self) -> str | None:
+        """Why this change takes a second person's approval, in a sentence; None where one person may make it.
+
+        An action that may answer with a sentence is an `accounts.approvals.Approvable`: `perform` refuses it, and
+        `approvals.submit` lets it wait for somebody else.
+        """
+        return None
+
     @property
     @abstractmethod
     def target(self) -> str:
@@ -60,20 +68,37 @@ def perform(action: Action, actor: User, reason: str, expires_at: datetime | Non
     """Check role, reason and expiry, apply the action and record it: all of it or nothing.
 
     Raises `ApiError`: insufficient_scope, missing_required_parameter (reason), invalid_value (expires_at),
-    and whatever the action refuses.
+    approval_required (the action takes a second person), and whatever the action refuses.
     """
-    _check_reason(reason)
-    if expires_at is not None and expires_at <= timezone.now():
-        raise ApiError("invalid_value", "Choose an expiry that lies ahead.", param="expires_at")
+    check_terms(reason, expires_at)
     with transaction.atomic():
         staff.require(actor, action.role)
-        result = action.apply(actor, reason, expires_at)
-        return _record(action, action.name, actor, reason, result, expires_at)
+        limit = action.second_person()
+        if limit is not None:
+            raise ApiError("approval_required", f"{limit} Nothing was changed; ask for an approval.")
+        return carry_out(action, actor, reason, expires_at)
+
+
+def carry_out(
+    action: Action, actor: User, reason: str, expires_at: datetime | None, approved: dict | None = None
+) -> AuditEntry:
+    """Apply and record, for `perform` and `approvals.approve` alone: who may was settled by them."""
+    result = action.apply(actor, reason, expires_at)
+    if approved is not None:
+        result = {**result, "after": {**result["after"], **approved}}
+    return _record(action, action.name, actor, reason, result, expires_at)
+
+
+def check_terms(reason: str, expires_at: datetime | None) -> None:
+    """Refuse a change without a reason, or one that would be over before it began."""
+    check_reason(reason)
+    if expires_at is not None and expires_at <= timezone.now():
+        raise ApiError("invalid_value", "Choose an expiry that lies ahead.", param="expires_at")
 
 
 def revert(action: Action, entry: AuditEntry, actor: User, reason: str) -> AuditEntry:
     """Undo what `entry` recorded of this action, with a reason and a record of its own."""
-    _check_reason(reason)
+    check_reason(reason)
     if entry.action != action.name or entry.target != action.target or entry.undo is None:
         raise ApiError("invalid_value", "This change can't be undone here.", param="entry")
     with transaction.atomic():
@@ -82,7 +107,8 @@ def revert(action: Action, entry: AuditEntry, actor: User, reason: str) -> Audit
         return _record(action, f"{action.name}.undo", actor, reason, result, None)
 
 
-def _check_reason(reason: str) -> None:
+def check_reason(reason: str) -> None:
+    """Refuse a blank reason."""
     if not reason.strip():
         raise ApiError("missing_required_parameter", "Say why: a reason is kept with it.", param="reason")
 

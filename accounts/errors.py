@@ -23,6 +23,8 @@ TABLE: dict[str, tuple[int, str, bool]] = {
     "csrf_failed": (403, "permission_error", True),
     "not_found": (404, INVALID, True),
     "model_not_found": (404, INVALID, True),
+    "approval_required": (403, "permission_error", False),
+    "already_decided": (409, INVALID, False),
     "method_not_allowed": (405, INVALID, True),
     "not_ready": (409, INVALID, False),
     "cancelled": (409, INVALID, False),

@@ -14,10 +14,11 @@ from django.db.models import F, Q
 from django.db.models.functions import Lower, Now
 
 from accounts.append_only import append_only
-from accounts.records import WRITTEN, AuditEntry, OperationalEvent, OutboxEvent, Override
+from accounts.records import WRITTEN, Approval, AuditEntry, OperationalEvent, OutboxEvent, Override
 
 __all__ = [
     "ApiKey",
+    "Approval",
     "AuditEntry",
     "Enrollment",
     "Membership",

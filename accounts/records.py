@@ -1,5 +1,6 @@
-"""The record of what happened: audit, outbox and operational events, and overrides of live settings."""
+"""The record of what happened: audit, approvals, outbox and operational events, and overrides of live settings."""
 
+import pgtrigger
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
@@ -42,6 +43,112 @@ class AuditEntry(models.Model):
         ]
         triggers = append_only()
         verbose_name_plural = "audit entries"
+
+
+class Approval(models.Model):
+    """An action above a limit that waits for a second person, and how that ended. Rows are never deleted.
+
+    `action` and `payload` are what `approvals.rebuild` needs to make the action again; `preview` is what the person
+    who asked was shown. The database's clock decides about the expiry.
+    """
+
+    class State(models.TextChoices):
+        PENDING = "pending", "Waits"
+        APPROVED = "approved", "Approved"
+        REJECTED = "rejected", "Refused"
+        WITHDRAWN = "withdrawn", "Withdrawn"
+        EXPIRED = "expired", "Expired"
+
+    action = models.CharField(max_length=80)
+    target = models.CharField(max_length=200)
+    role = models.CharField(max_length=20)  # the staff role that the second person needs
+    organization = models.ForeignKey(
+        "accounts.Organization", null=True, on_delete=models.PROTECT, related_name="+"
+    )
+    payload = models.JSONField()
+    digest = models.CharField(
+        max_length=64
+    )  # sha256 of action, target and payload: the same thing waits once
+    preview = models.JSONField()  # {"before", "after", "sentence"}
+    limit = models.TextField()  # why one person is not enough, in a sentence
+    reason = models.TextField()
+    action_expires_at = models.DateTimeField(null=True)  # the expiry of the change itself, if it has one
+    requested_by = models.ForeignKey("accounts.User", on_delete=models.PROTECT, related_name="+")
+    requested_at = models.DateTimeField(db_default=Now())
+    expires_at = models.DateTimeField()
+    state = models.CharField(max_length=10, choices=State.choices, default=State.PENDING)
+    decided_by = models.ForeignKey("accounts.User", null=True, on_delete=models.PROTECT, related_name="+")
+    decided_at = models.DateTimeField(null=True)
+    decision_reason = models.TextField(blank=True, default="")
+    entry = models.OneToOneField(AuditEntry, null=True, on_delete=models.PROTECT, related_name="approval")
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="approval_by_a_second_person",
+                condition=~Q(state__in=["approved", "rejected"])
+                | Q(decided_by__isnull=False) & ~Q(decided_by=F("requested_by")),
+            ),
+            models.CheckConstraint(
+                name="approval_withdrawn_by_who_asked",
+                condition=~Q(state="withdrawn")
+                | Q(decided_by__isnull=False) & Q(decided_by=F("requested_by")),
+            ),
+            models.CheckConstraint(
+                name="approval_decided_in_time",
+                condition=~Q(state="approved")
+                | Q(decided_at__isnull=False) & Q(decided_at__lt=F("expires_at")),
+            ),
+            models.CheckConstraint(
+                name="approval_state_whole",
+                condition=Q(state="pending", decided_by__isnull=True, decided_at__isnull=True)
+                | Q(state="expired", decided_by__isnull=True, decided_at__isnull=False)
+                | Q(state__in=["approved", "rejected", "withdrawn"], decided_at__isnull=False)
+                & Q(decision_reason__regex=WRITTEN),
+            ),
+            models.CheckConstraint(
+                name="approval_done_if_and_only_if_approved",
+                condition=Q(state="approved", entry__isnull=False)
+                | ~Q(state="approved") & Q(entry__isnull=True),
+            ),
+            models.CheckConstraint(name="approval_reason_written", condition=Q(reason__regex=WRITTEN)),
+            models.CheckConstraint(
+                name="approval_expires_later", condition=Q(expires_at__gt=F("requested_at"))
+            ),
+            models.UniqueConstraint(
+                name="approval_waits_once", fields=["digest"], condition=Q(state="pending")
+            ),
+        ]
+        indexes = [models.Index(F("requested_at").desc(), name="approval_newest_first")]
+        triggers = [
+            pgtrigger.ReadOnly(
+                name="request_is_fixed",
+                fields=[
+                    "action",
+                    "target",
+                    "role",
+                    "organization",
+                    "payload",
+                    "digest",
+                    "preview",
+                    "limit",
+                    "reason",
+                    "action_expires_at",
+                    "requested_by",
+                    "requested_at",
+                    "expires_at",
+                ],
+            ),
+            pgtrigger.Protect(
+                name="decision_is_final",
+                operation=pgtrigger.Update,
+                condition=pgtrigger.Q(old__state__df="pending"),
+            ),
+            pgtrigger.Protect(name="no_delete", operation=pgtrigger.Delete),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.action} of {self.target}, {self.state}"
 
 
 class OutboxEvent(models.Model):
