@@ -13,6 +13,7 @@ from billing import allowance
 from billing.models import Account, Wallet
 
 Kind = Account.Kind
+BUCKETS = (Kind.ALLOWANCE, Kind.PROMOTIONAL, Kind.PURCHASED, Kind.OVERAGE)
 STANDING = (Kind.PURCHASED, Kind.ALLOWANCE, Kind.HELD)
 
 
@@ -29,7 +30,7 @@ class Books:
         self.held = sum(account.balance for account in self.accounts if account.kind == Kind.HELD)
 
     def buckets(self) -> list[Account]:
-        return [a for a in self.accounts if a.balance is not None and a.kind != Kind.HELD]
+        return [a for a in self.accounts if a.balance is not None and a.kind in BUCKETS]
 
     def own(self, kind: str) -> Account:
         """The wallet's purchased, allowance or held account."""
@@ -63,7 +64,7 @@ class Books:
         known.balance += amount
         if account.kind == Kind.HELD:
             self.held += amount
-        else:
+        elif account.kind in BUCKETS:
             self.available += amount
 
 
@@ -112,10 +113,11 @@ def preview_books(organization_id: int, caps: allowance.Caps, at: datetime) -> B
 
 
 def _accounts(organization_id: int) -> list[Account]:
-    standing = Q(organization_id=organization_id) & ~Q(kind=Kind.PROMOTIONAL)
-    promotions_left = Q(organization_id=organization_id, kind=Kind.PROMOTIONAL, balance__gt=0)
+    expiring = (Kind.PROMOTIONAL, Kind.OVERAGE)
+    standing = Q(organization_id=organization_id) & ~Q(kind__in=expiring)
+    expiring_left = Q(organization_id=organization_id, kind__in=expiring, balance__gt=0)
     platform = Q(organization__isnull=True)
-    return list(Account.objects.filter(standing | promotions_left | platform).order_by("expires_at", "id"))
+    return list(Account.objects.filter(standing | expiring_left | platform).order_by("expires_at", "id"))
 
 
 def utc_day(at: datetime) -> date:

@@ -7,30 +7,8 @@ transaction commits, because a ledger transaction and its entries can't be writt
 import pgtrigger
 
 from accounts.append_only import append_only
-
-
-def _refusing(name: str, operation: pgtrigger.Operation, func: str, **options: object) -> pgtrigger.Trigger:
-    return pgtrigger.Trigger(name=name, operation=operation, func=func, **options)
-
-
-def _deferred(name: str, operation: pgtrigger.Operation, func: str, **options: object) -> pgtrigger.Trigger:
-    return _refusing(
-        name, operation, func, when=pgtrigger.After, timing=pgtrigger.Deferred, level=pgtrigger.Row, **options
-    )
-
-
-def _kept() -> list[pgtrigger.Trigger]:
-    """Rows that may change in a few columns but are never deleted."""
-    return [
-        pgtrigger.Protect(name="never_deleted", operation=pgtrigger.Delete),
-        _refusing(
-            "no_truncate",
-            pgtrigger.Truncate,
-            "RAISE EXCEPTION 'table % is never truncated', TG_TABLE_NAME;",
-            level=pgtrigger.Statement,
-            when=pgtrigger.Before,
-        ),
-    ]
+from billing.guarding import deferred, kept, refusing
+from billing.payment_guards import GRANTED_ONCE_VARIABLES, granted_once
 
 
 def _balanced(transaction: str) -> str:
@@ -52,23 +30,72 @@ def transaction_triggers() -> list[pgtrigger.Trigger]:
     return [
         *append_only(),
         # Remembered so that entries are written together with their transaction, never added to an old one.
-        _refusing(
+        refusing(
             "written_now",
             pgtrigger.Insert,
             "NEW.written_in := pg_current_xact_id()::text::bigint; RETURN NEW;",
             when=pgtrigger.Before,
         ),
-        _deferred("sums_to_zero", pgtrigger.Insert, _balanced("NEW.id"), declare=_TOTALS),
+        deferred("sums_to_zero", pgtrigger.Insert, _balanced("NEW.id"), declare=_TOTALS),
+        deferred(
+            "granted_once",
+            pgtrigger.Insert,
+            granted_once("NEW.payment_id"),
+            declare=GRANTED_ONCE_VARIABLES,
+            condition=pgtrigger.Q(new__payment__isnull=False),
+        ),
+        deferred(
+            "refunds_within_charge",
+            pgtrigger.Insert,
+            _WITHIN_CHARGE,
+            declare=[("c", "billing_charge%ROWTYPE"), ("kept", "numeric")],
+            condition=pgtrigger.Q(new__kind="refund"),
+        ),
+        deferred(
+            "reverses_exactly",
+            pgtrigger.Insert,
+            _REVERSED,
+            declare=[("r", "billing_transaction%ROWTYPE"), ("different", "bigint")],
+            condition=pgtrigger.Q(new__reverses__isnull=False),
+        ),
     ]
+
+
+# Locking the charge makes two refunds of it look one after the other.
+_WITHIN_CHARGE = """
+    SELECT * INTO STRICT c FROM billing_charge WHERE id = NEW.charge_id FOR UPDATE;
+    SELECT coalesce(sum(e.amount), 0) INTO kept
+      FROM billing_transaction t JOIN billing_entry e ON e.transaction_id = t.id
+      JOIN billing_account a ON a.id = e.account_id AND a.kind = 'revenue'
+     WHERE t.charge_id = c.id;
+    IF kept < 0 OR kept > c.amount OR c.organization_id <> NEW.organization_id THEN
+        RAISE EXCEPTION 'charge % is of % and % is left of it', c.id, c.amount, kept
+            USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NULL;
+"""
+
+# What may be taken back whole. Work is not among them: a charge is refunded, a hold resolved.
+_REVERSED = """
+    SELECT * INTO STRICT r FROM billing_transaction WHERE id = NEW.reverses_id;
+    SELECT count(*) INTO different FROM (
+        SELECT account_id, sum(amount) FROM billing_entry
+         WHERE transaction_id IN (NEW.id, r.id) GROUP BY account_id HAVING sum(amount) <> 0) d;
+    IF different > 0 OR r.organization_id <> NEW.organization_id
+       OR r.kind NOT IN ('grant', 'promotion', 'adjustment', 'sla_credit', 'pay_refund', 'invoice') THEN
+        RAISE EXCEPTION 'transaction % does not reverse %', NEW.id, r.id USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NULL;
+"""
 
 
 def entry_triggers() -> list[pgtrigger.Trigger]:
     return [
         *append_only(),
-        _refusing(
+        refusing(
             "moves_balances", pgtrigger.Insert, _MOVES_BALANCES, declare=[("stray", "bigint")], **_EACH_INSERT
         ),
-        _deferred("sums_to_zero", pgtrigger.Insert, _balanced("NEW.transaction_id"), declare=_TOTALS),
+        deferred("sums_to_zero", pgtrigger.Insert, _balanced("NEW.transaction_id"), declare=_TOTALS),
     ]
 
 
@@ -103,11 +130,11 @@ _MOVES_BALANCES = """
 
 def account_triggers() -> list[pgtrigger.Trigger]:
     return [
-        *_kept(),
+        *kept(),
         pgtrigger.ReadOnly(
             name="identity_is_fixed", fields=["organization", "kind", "expires_at", "opened_at"]
         ),
-        _refusing(
+        refusing(
             "opens_empty",
             pgtrigger.Insert,
             """
@@ -119,7 +146,7 @@ def account_triggers() -> list[pgtrigger.Trigger]:
             when=pgtrigger.Before,
         ),
         # Depth 1 is this trigger alone: somebody's own UPDATE. The trigger on entries brings it to 2.
-        _refusing(
+        refusing(
             "moved_by_entries_alone",
             pgtrigger.Update,
             """
@@ -173,15 +200,30 @@ _HOLD_VARIABLES = [
 
 def hold_triggers() -> list[pgtrigger.Trigger]:
     return [
-        *_kept(),
+        *kept(),
         pgtrigger.ReadOnly(
             name="identity_is_fixed",
             fields=["organization", "decision", "subject", "units_micro", "amount", "held_at"],
         ),
+        # Only the database's clock ends a hold that nobody resolved, and nobody shortens one.
+        refusing(
+            "expires_by_the_clock",
+            pgtrigger.Update,
+            """
+            IF NEW.state = 'expired' AND OLD.expires_at > clock_timestamp() THEN
+                RAISE EXCEPTION 'hold % has not run out', OLD.id USING ERRCODE = 'check_violation';
+            END IF;
+            IF NEW.expires_at < OLD.expires_at THEN
+                RAISE EXCEPTION 'the time of hold % is never cut', OLD.id USING ERRCODE = 'check_violation';
+            END IF;
+            RETURN NEW;
+            """,
+            when=pgtrigger.Before,
+        ),
         pgtrigger.Protect(
             name="resolves_once", operation=pgtrigger.Update, condition=~pgtrigger.Q(old__state="open")
         ),
-        _deferred(
+        deferred(
             "adds_up", pgtrigger.Insert | pgtrigger.Update, _hold_adds_up("NEW.id"), declare=_HOLD_VARIABLES
         ),
     ]
@@ -190,14 +232,14 @@ def hold_triggers() -> list[pgtrigger.Trigger]:
 def hold_part_triggers() -> list[pgtrigger.Trigger]:
     return [
         *append_only(),
-        _deferred("adds_up", pgtrigger.Insert, _hold_adds_up("NEW.hold_id"), declare=_HOLD_VARIABLES),
+        deferred("adds_up", pgtrigger.Insert, _hold_adds_up("NEW.hold_id"), declare=_HOLD_VARIABLES),
     ]
 
 
 def charge_triggers() -> list[pgtrigger.Trigger]:
     return [
         *append_only(),
-        _deferred(
+        deferred(
             "is_what_was_captured",
             pgtrigger.Insert,
             """

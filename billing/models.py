@@ -4,58 +4,63 @@ All amounts are integer micro-credits, all units integer micro-units. What the d
 guards.py and in the constraints here; how money moves is told in docs/billing.md.
 """
 
-import uuid
-from typing import ClassVar
-
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from accounts.append_only import append_only
 from billing import guards
+from billing.credit_records import Adjustment, PromotionCode, Redemption, SlaCredit
+from billing.payment_records import AutoTopUp, Payment, PaymentCustomer, PaymentEvent, Refund
+from billing.price_records import (
+    BillingSettings,
+    CreditPack,
+    Operation,
+    PriceVersion,
+    SlaTarget,
+    UnitCalibration,
+)
+from billing.spending_records import Budget, BudgetMonth, Invoice, Notice, OverageContract, RateRefusals
+from billing.work_records import Charge, Decision, Hold, HoldPart, UsageEvent
 
-
-class Operation(models.TextChoices):
-    """What a price is for. `allowance` is what one unit of a tier's included allowance is worth."""
-
-    CLIP = "clip", "Clip"
-    CODE = "code", "Code"
-    ALLOWANCE = "allowance", "Included allowance"
-
-
-class PriceVersion(models.Model):
-    """The price of a compute unit from a moment on. A change is a newer row; the newest in force counts."""
-
-    operation = models.CharField(max_length=12, choices=Operation.choices)
-    micro_per_unit = models.BigIntegerField()
-    micro_per_credit = models.BigIntegerField(default=1_000_000)
-    effective_from = models.DateTimeField()
-    author = models.CharField(max_length=254)
-    reason = models.TextField()
-    created_at = models.DateTimeField(db_default=Now())
-
-    class Meta:
-        constraints = [
-            # Also the index of pricing look-ups: the newest row of an operation that is in force.
-            models.UniqueConstraint(name="price_one_per_moment", fields=["operation", "effective_from"]),
-            models.CheckConstraint(
-                name="price_not_negative", condition=Q(micro_per_unit__gte=0, micro_per_credit__gte=1)
-            ),
-            models.CheckConstraint(
-                name="price_operation_known", condition=Q(operation__in=["clip", "code", "allowance"])
-            ),
-            models.CheckConstraint(name="price_reason_written", condition=Q(reason__regex=r"\S")),
-        ]
-        triggers = append_only()
-
-    def __str__(self) -> str:
-        return f"{self.operation} from {self.effective_from:%Y-%m-%d}"
+__all__ = [
+    "Account",
+    "Adjustment",
+    "AutoTopUp",
+    "BillingSettings",
+    "Budget",
+    "BudgetMonth",
+    "Charge",
+    "CreditPack",
+    "Decision",
+    "Entry",
+    "Hold",
+    "HoldPart",
+    "Invoice",
+    "Notice",
+    "Operation",
+    "OverageContract",
+    "Payment",
+    "PaymentCustomer",
+    "PaymentEvent",
+    "PriceVersion",
+    "PromotionCode",
+    "RateRefusals",
+    "Redemption",
+    "Refund",
+    "SlaCredit",
+    "SlaTarget",
+    "Transaction",
+    "UnitCalibration",
+    "UsageEvent",
+    "Wallet",
+]
 
 
 class Wallet(models.Model):
     """One per organization. Locking this row serializes everything that moves the organization's money.
 
-    It carries the windows that must be atomic with a hold: the rate limit and the allowance of the day.
+    It carries the windows that must be atomic with a hold: the rate limits of the organization and of its keys, the
+    allowance of the day, the overage of the month.
     """
 
     organization = models.OneToOneField(
@@ -65,6 +70,14 @@ class Wallet(models.Model):
     allowance_day = models.DateField(null=True)  # the UTC day of the last roll
     allowance_day_granted = models.BigIntegerField(default=0)  # micro-credits granted for that day
     allowance_month_spent = models.BigIntegerField(default=0)  # spent or held in its month before that day
+    overage_month = models.DateField(null=True)  # the first day of the month of the last roll
+    overage_granted = models.BigIntegerField(
+        default=0
+    )  # micro-credits of contract limit opened for that month
+    # Arrival times per API key id, in microseconds since 1970; those that are over are dropped at each use.
+    key_rates = models.JSONField(default=dict, db_default={})
+    low_balance_micro = models.BigIntegerField(null=True)  # when to tell; NULL is the setting of all
+    low_balance_told = models.BooleanField(default=False, db_default=False)  # until it has risen again
     opened_at = models.DateTimeField(db_default=Now())
 
     class Meta:
@@ -72,6 +85,10 @@ class Wallet(models.Model):
             models.CheckConstraint(
                 name="wallet_allowance_not_negative",
                 condition=Q(allowance_day_granted__gte=0, allowance_month_spent__gte=0),
+            ),
+            models.CheckConstraint(
+                name="wallet_overage_not_negative",
+                condition=Q(overage_granted__gte=0),
             ),
         ]
 
@@ -87,17 +104,20 @@ class Account(models.Model):
         PURCHASED = "purchased", "Purchased credits"
         ALLOWANCE = "allowance", "Included allowance"
         PROMOTIONAL = "promotional", "Promotional credits"
+        OVERAGE = "overage", "Overage by contract"
         HELD = "held", "Held for open work"
+        RECEIVABLE = "receivable", "Owed after a dispute"
         REVENUE = "revenue", "Revenue"
         GRANTS = "grants", "Grants"
         CASH = "cash", "Cash"
+        SLA = "sla", "Credits for missed targets"
 
     organization = models.ForeignKey(
         "accounts.Organization", null=True, on_delete=models.PROTECT, related_name="accounts"
     )
     kind = models.CharField(max_length=12, choices=Kind.choices)
     balance = models.BigIntegerField(null=True)  # moved by the trigger on entries and by nothing else
-    expires_at = models.DateTimeField(null=True)  # of promotional credits
+    expires_at = models.DateTimeField(null=True)  # of promotional credits, and of a month's overage
     opened_at = models.DateTimeField(db_default=Now())
 
     class Meta:
@@ -107,222 +127,56 @@ class Account(models.Model):
                 condition=Q(
                     organization__isnull=False,
                     balance__isnull=False,
-                    kind__in=["purchased", "allowance", "promotional", "held"],
+                    kind__in=["purchased", "allowance", "promotional", "overage", "held", "receivable"],
                 )
                 | Q(
                     organization__isnull=True,
                     balance__isnull=True,
-                    kind__in=["revenue", "grants", "cash", "allowance"],
+                    kind__in=["revenue", "grants", "cash", "allowance", "overage", "sla"],
                 ),
             ),
             # The backstop behind the lock on the wallet: nothing spends what is not there.
-            models.CheckConstraint(name="account_balance_not_negative", condition=Q(balance__gte=0)),
+            # What the customer owes is the one account on the other side of zero, and it is no bucket.
+            models.CheckConstraint(
+                name="account_balance_not_negative",
+                condition=~Q(kind="receivable") & Q(balance__gte=0)
+                | Q(kind="receivable", balance__lte=0)
+                | Q(balance__isnull=True),
+            ),
             models.CheckConstraint(
                 name="account_promotional_expires",
                 condition=Q(kind="promotional", expires_at__isnull=False)
-                | (~Q(kind="promotional") & Q(expires_at__isnull=True)),
+                | Q(kind="overage", organization__isnull=False, expires_at__isnull=False)
+                | Q(kind="overage", organization__isnull=True, expires_at__isnull=True)
+                | (~Q(kind__in=["promotional", "overage"]) & Q(expires_at__isnull=True)),
             ),
             # Also finds the three standing accounts of a wallet.
             models.UniqueConstraint(
                 name="account_standing_once",
                 fields=["organization", "kind"],
-                condition=~Q(kind="promotional"),
+                condition=~Q(kind__in=["promotional", "overage"]),
+            ),
+            models.UniqueConstraint(
+                name="account_overage_once_a_month",
+                fields=["organization", "expires_at"],
+                condition=Q(kind="overage", organization__isnull=False),
             ),
             models.UniqueConstraint(
                 name="account_platform_once", fields=["kind"], condition=Q(organization__isnull=True)
             ),
         ]
         indexes = [
-            # Books: the promotions that still have something in them. Spent ones pile up and are never read.
+            # Books: what expires and still has something in it. Spent ones pile up and are never read.
             models.Index(
                 fields=["organization", "expires_at"],
-                name="account_promotions_left",
-                condition=Q(kind="promotional", balance__gt=0),
+                name="account_expiring_left",
+                condition=Q(kind__in=["promotional", "overage"], balance__gt=0),
             ),
         ]
         triggers = guards.account_triggers()
 
     def __str__(self) -> str:
         return f"{self.kind} of {self.organization_id or 'the platform'}"
-
-
-class Decision(models.Model):
-    """Why a request was allowed or refused: layers tried, amounts, versions in force. Append-only."""
-
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    organization = models.ForeignKey(
-        "accounts.Organization", on_delete=models.PROTECT, related_name="decisions"
-    )
-    user = models.ForeignKey("accounts.User", null=True, on_delete=models.PROTECT, related_name="+")
-    api_key = models.ForeignKey("accounts.ApiKey", null=True, on_delete=models.PROTECT, related_name="+")
-    operation = models.CharField(max_length=12, choices=Operation.choices)
-    subject = models.CharField(max_length=200)  # opaque here: what the work is for, such as job:<id>
-    model = models.CharField(max_length=100)
-    units_micro = models.BigIntegerField()
-    quote_micro = models.BigIntegerField()
-    price_version = models.ForeignKey(PriceVersion, on_delete=models.PROTECT, related_name="+")
-    terms = models.ForeignKey("accounts.TierTerms", on_delete=models.PROTECT, related_name="+")
-    rules_version = models.PositiveSmallIntegerField()  # waterfall.VERSION
-    allowed = models.BooleanField()
-    code = models.CharField(max_length=40, blank=True)  # of the table of errors; empty when allowed
-    message = models.TextField()
-    would_allow = models.TextField(blank=True)
-    layers = models.JSONField()  # [{layer, unit, limit, used, asked, taken, remaining, outcome}]
-    remaining = models.JSONField()  # micro-credits left per bucket after this decision
-    retry_after_s = models.FloatField(null=True)
-    at = models.DateTimeField()
-
-    class Meta:
-        constraints = [
-            models.CheckConstraint(
-                name="decision_refused_with_code",
-                condition=Q(allowed=True, code="") | (Q(allowed=False) & ~Q(code="")),
-            ),
-            models.CheckConstraint(
-                name="decision_amounts", condition=Q(units_micro__gt=0, quote_micro__gte=0)
-            ),
-        ]
-        indexes = [
-            # The decisions page of an organization, newest first.
-            models.Index(F("organization"), F("at").desc(), name="decision_newest_first"),
-        ]
-        triggers = append_only()
-
-    @property
-    def hold(self) -> "Hold | None":
-        """The hold that this decision took; None when it refused."""
-        return getattr(self, "hold_taken", None) if self.allowed else None
-
-    @property
-    def charge(self) -> "Charge | None":
-        """What was charged in the end; None while the work is open and for a refused decision."""
-        usage = getattr(self.hold, "usage_event", None)
-        return getattr(usage, "charge", None)
-
-
-class Hold(models.Model):
-    """Money set aside for one piece of work. It resolves once: captured (in part or whole), released, expired."""
-
-    class State(models.TextChoices):
-        OPEN = "open", "Open"
-        CAPTURED = "captured", "Captured"
-        RELEASED = "released", "Released"
-        EXPIRED = "expired", "Expired"
-
-    organization = models.ForeignKey("accounts.Organization", on_delete=models.PROTECT, related_name="holds")
-    decision = models.OneToOneField(Decision, on_delete=models.PROTECT, related_name="hold_taken")
-    subject = models.CharField(max_length=200)
-    units_micro = models.BigIntegerField()
-    amount = models.BigIntegerField()
-    captured = models.BigIntegerField(default=0)
-    state = models.CharField(max_length=10, choices=State.choices, default=State.OPEN)
-    held_at = models.DateTimeField()
-    resolved_at = models.DateTimeField(null=True)
-
-    class Meta:
-        constraints = [
-            # One hold per piece of work, and the look-up of a repeated request.
-            models.UniqueConstraint(name="hold_once_per_subject", fields=["organization", "subject"]),
-            models.CheckConstraint(name="hold_amounts", condition=Q(amount__gte=0, units_micro__gt=0)),
-            models.CheckConstraint(
-                name="hold_captured_within", condition=Q(captured__gte=0, captured__lte=F("amount"))
-            ),
-            models.CheckConstraint(
-                name="hold_state_and_amount",
-                condition=Q(state="open", captured=0, resolved_at__isnull=True)
-                | Q(state="captured", captured__gt=0, resolved_at__isnull=False)
-                | Q(state__in=["released", "expired"], captured=0, resolved_at__isnull=False),
-            ),
-        ]
-        indexes = [
-            # Every decision counts the open holds of its organization and sums their units.
-            models.Index(
-                fields=["organization"],
-                include=["units_micro", "amount"],
-                name="hold_open",
-                condition=Q(state="open"),
-            ),
-        ]
-        triggers = guards.hold_triggers()
-
-
-class HoldPart(models.Model):
-    """What a hold took from one bucket. Parts are captured in the order of `position`; the rest goes back."""
-
-    hold = models.ForeignKey(Hold, on_delete=models.PROTECT, related_name="parts")
-    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+")
-    position = models.PositiveSmallIntegerField()
-    amount = models.BigIntegerField()
-    allowance_day = models.DateField(
-        null=True
-    )  # whose allowance it was: a later day's release must not add to that
-
-    class Meta:
-        ordering: ClassVar[list[str]] = ["position"]
-        constraints = [
-            models.UniqueConstraint(name="hold_part_position_once", fields=["hold", "position"]),
-            models.UniqueConstraint(name="hold_part_account_once", fields=["hold", "account"]),
-            models.CheckConstraint(name="hold_part_positive", condition=Q(amount__gt=0)),
-        ]
-        triggers = guards.hold_part_triggers()
-
-
-class UsageEvent(models.Model):
-    """What was done, charged or not. One per piece of work. Append-only."""
-
-    class Outcome(models.TextChoices):
-        DELIVERED = "delivered", "Delivered"
-        CANCELLED = "cancelled", "Cancelled"
-        FAILED = "failed", "Failed"
-        BLOCKED = "blocked", "Blocked"
-
-    organization = models.ForeignKey(
-        "accounts.Organization", on_delete=models.PROTECT, related_name="usage_events"
-    )
-    hold = models.OneToOneField(Hold, on_delete=models.PROTECT, related_name="usage_event")
-    subject = models.CharField(max_length=200)
-    operation = models.CharField(max_length=12, choices=Operation.choices)
-    model = models.CharField(max_length=100)
-    outcome = models.CharField(max_length=10, choices=Outcome.choices)
-    units_micro = models.BigIntegerField()  # the units that were done
-    quantity = models.BigIntegerField()  # steps run, or tokens in and out
-    reason_code = models.CharField(max_length=60)
-    at = models.DateTimeField()
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(name="usage_once_per_subject", fields=["organization", "subject"]),
-            models.CheckConstraint(name="usage_amounts", condition=Q(units_micro__gte=0, quantity__gte=0)),
-            models.CheckConstraint(
-                name="usage_outcome_known",
-                condition=Q(outcome__in=["delivered", "cancelled", "failed", "blocked"]),
-            ),
-            models.CheckConstraint(name="usage_reason_written", condition=Q(reason_code__regex=r"\S")),
-        ]
-        triggers = append_only()
-
-
-class Charge(models.Model):
-    """What is asked for a usage event: at most what was quoted, nothing for what the system failed. Append-only."""
-
-    organization = models.ForeignKey(
-        "accounts.Organization", on_delete=models.PROTECT, related_name="charges"
-    )
-    usage_event = models.OneToOneField(UsageEvent, on_delete=models.PROTECT, related_name="charge")
-    price_version = models.ForeignKey(PriceVersion, on_delete=models.PROTECT, related_name="+")
-    quoted = models.BigIntegerField()
-    amount = models.BigIntegerField()
-    reason_code = models.CharField(max_length=60)
-    at = models.DateTimeField()
-
-    class Meta:
-        constraints = [
-            models.CheckConstraint(
-                name="charge_within_quote", condition=Q(amount__gte=0, amount__lte=F("quoted"))
-            ),
-            models.CheckConstraint(name="charge_reason_written", condition=Q(reason_code__regex=r"\S")),
-        ]
-        triggers = guards.charge_triggers()
 
 
 class Transaction(models.Model):
@@ -336,6 +190,17 @@ class Transaction(models.Model):
         CHARGE = "charge", "Charged"
         RELEASE = "release", "Released"
         EXPIRY = "expiry", "Expired"
+        OVERAGE = "overage", "Overage of the month by contract"
+        PURCHASE = "purchase", "Credits bought"
+        PAY_REFUND = "pay_refund", "Payment refunded"
+        DISPUTE = "dispute", "Payment disputed"
+        DISPUTE_WON = "dispute_won", "Dispute decided for us"
+        RECOVERY = "recovery", "Paid towards what is owed"
+        INVOICE = "invoice", "Overage invoice paid"
+        REFUND = "refund", "Charge refunded"
+        ADJUSTMENT = "adjustment", "Adjusted"
+        VOID = "void", "Voided"
+        SLA_CREDIT = "sla_credit", "Credit for a missed target"
 
     organization = models.ForeignKey(
         "accounts.Organization", on_delete=models.PROTECT, related_name="transactions"
@@ -347,6 +212,8 @@ class Transaction(models.Model):
     reason = models.TextField()
     hold = models.ForeignKey(Hold, null=True, on_delete=models.PROTECT, related_name="transactions")
     charge = models.ForeignKey(Charge, null=True, on_delete=models.PROTECT, related_name="transactions")
+    payment = models.ForeignKey(Payment, null=True, on_delete=models.PROTECT, related_name="transactions")
+    reverses = models.OneToOneField("self", null=True, on_delete=models.PROTECT, related_name="reversal")
     actor = models.ForeignKey("accounts.User", null=True, on_delete=models.PROTECT, related_name="+")
     available_after = models.BigIntegerField()
     held_after = models.BigIntegerField()
@@ -367,6 +234,24 @@ class Transaction(models.Model):
             models.CheckConstraint(name="transaction_reason_written", condition=Q(reason__regex=r"\S")),
             models.CheckConstraint(
                 name="transaction_hash_is_sha256", condition=Q(request_hash__regex=r"^[0-9a-f]{64}$")
+            ),
+            models.UniqueConstraint(
+                name="transaction_one_grant_per_payment", fields=["payment"], condition=Q(kind="purchase")
+            ),
+            models.CheckConstraint(
+                name="transaction_of_its_payment",
+                condition=Q(
+                    kind__in=["purchase", "pay_refund", "dispute", "dispute_won"], payment__isnull=False
+                )
+                | ~Q(kind__in=["purchase", "pay_refund", "dispute", "dispute_won"]),
+            ),
+            models.CheckConstraint(
+                name="transaction_void_reverses",
+                condition=Q(kind="void", reverses__isnull=False) | ~Q(kind="void") & Q(reverses__isnull=True),
+            ),
+            models.CheckConstraint(
+                name="transaction_refund_of_charge",
+                condition=Q(kind="refund", charge__isnull=False) | ~Q(kind="refund"),
             ),
         ]
         indexes = [

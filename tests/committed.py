@@ -9,12 +9,17 @@ from contextlib import contextmanager
 from django.db import connection, connections
 
 SHIPPED = (
+    "accounts_signuppolicy",
     "accounts_tier",
     "accounts_tierterms",
     "billing_account",
+    "billing_billingsettings",
+    "billing_creditpack",
     "billing_priceversion",
+    "billing_slatarget",
     "django_content_type",
     "django_migrations",
+    "generation_evaluation",
     "generation_lane",
     "generation_pool",
     "generation_registeredmodel",
@@ -23,6 +28,7 @@ SHIPPED = (
     "safety_threshold",
 )
 AS_SHIPPED = """
+DELETE FROM accounts_signuppolicy WHERE id > (SELECT min(id) FROM accounts_signuppolicy);
 DELETE FROM billing_account WHERE organization_id IS NOT NULL;
 UPDATE generation_lane SET tag = 0, organization_virtual_time = 0, recent_gpu_ms = 0, recent_at = NULL;
 UPDATE generation_pool SET virtual_time = 0;
