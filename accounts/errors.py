@@ -11,6 +11,7 @@ INVALID = "invalid_request_error"
 # code → (status, type, may the client retry by itself?)
 TABLE: dict[str, tuple[int, str, bool]] = {
     "server_is_overloaded": (503, "service_unavailable_error", True),
+    "model_unavailable": (503, "service_unavailable_error", True),
     "rate_limit_exceeded": (429, "rate_limit_error", True),
     "concurrency_limit_exceeded": (429, "rate_limit_error", True),
     "budget_exceeded": (429, "insufficient_quota", False),

@@ -61,6 +61,7 @@ def weigh_clip(caller: Caller, fields: Mapping[str, Any], now: datetime) -> Weig
     model = registry.find(fields.get("model") or None, Kind.CLIP)
     terms = terms_for(caller.organization.pk, now)
     spec = specs.clip_spec(fields, terms, model)
+    registry.require_loadable(model, spec.precision)
     weight = cost.ClipWeight(spec.width, spec.height, spec.fps, spec.seconds, spec.steps)
     gpu_ms = cost.clip_gpu_ms(model.gpu_ms_fixed, model.gpu_ms_per_step, spec.steps)
     return Weighed(Kind.CLIP, model, terms, spec, cost.clip_units_micro(weight), gpu_ms)
@@ -70,6 +71,7 @@ def weigh_code(caller: Caller, fields: Mapping[str, Any], now: datetime) -> Weig
     model = registry.find(fields.get("model") or None, Kind.CODE)
     terms = terms_for(caller.organization.pk, now)
     spec = specs.code_spec(fields, terms, model)
+    registry.require_loadable(model, spec.precision)
     units = cost.token_units_micro(spec.prompt_tokens + spec.max_tokens)
     gpu_ms = cost.code_gpu_ms(model.gpu_ms_fixed, model.gpu_ms_per_step, spec.max_tokens)
     return Weighed(Kind.CODE, model, terms, spec, units, gpu_ms)
@@ -136,7 +138,8 @@ def _decide_and_write(
     source: str,
     now: datetime,
 ):
-    """Inside one transaction: the decision (which locks the wallet), its hold, and the job that needs it."""
+    """Inside one transaction: the model stays active; the decision (which locks the wallet), its hold, and the job."""
+    registry.require_active(weighed.model)
     job_id = uuid.uuid4()
     request = access.AccessRequest(
         organization_id=caller.organization.pk,

@@ -1,12 +1,14 @@
 """What runs jobs: pools, their lanes with live settings, the models that may serve, and the worker processes."""
 
 import uuid
+from functools import cached_property
 
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
 from accounts.models import Override
+from generation import model_facts
 
 
 class Kind(models.TextChoices):
@@ -104,7 +106,11 @@ class LaneOrganization(models.Model):
 
 
 class RegisteredModel(models.Model):
-    """A revision of a model that may serve requests, and what it can do."""
+    """A revision of a model that may serve requests, and what it can do.
+
+    Triggers of migration 0006 keep its way: it begins as candidate, becomes active only with a passed deploy gate of
+    its own, and no job is written for a revision that is not active.
+    """
 
     class Status(models.TextChoices):
         CANDIDATE = "candidate"
@@ -119,8 +125,8 @@ class RegisteredModel(models.Model):
     pool = models.ForeignKey(Pool, on_delete=models.PROTECT, related_name="models")
     folder = models.CharField(max_length=400, help_text="A folder, relative to the project or absolute.")
     description = models.TextField(blank=True)
-    precision = models.CharField(max_length=8, default="fp32")
-    facts = models.JSONField(default=dict, help_text="sizes, seconds, fps, context, guidance: what it can do")
+    precision = models.CharField(max_length=8, default="fp32", help_text="the full one: bf16 or fp32")
+    facts = models.JSONField(default=dict, help_text="what it can do; read through `can`")
     gpu_ms_fixed = models.PositiveIntegerField(default=0)
     gpu_ms_per_step = models.PositiveIntegerField(
         help_text="per denoising step, or per token for a code model"
@@ -138,6 +144,11 @@ class RegisteredModel(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name}@{self.revision}"
+
+    @cached_property
+    def can(self) -> model_facts.ClipFacts | model_facts.CodeFacts:
+        """`facts`, typed and checked; raises `FactsInvalid` for a row that was written wrongly."""
+        return model_facts.read(self.kind, self.facts, self.precision)
 
 
 class Worker(models.Model):
@@ -170,3 +181,23 @@ class Worker(models.Model):
 
     def __str__(self) -> str:
         return f"{self.host}:{self.pid}"
+
+
+class ModelLoad(models.Model):
+    """What a worker process has in memory, or why it could not load it. Rows of stopped workers mean nothing."""
+
+    worker = models.ForeignKey(Worker, on_delete=models.CASCADE, related_name="loads")
+    model = models.ForeignKey(RegisteredModel, on_delete=models.CASCADE, related_name="loads")
+    precision = models.CharField(max_length=8)
+    seconds = models.FloatField(default=0)
+    problem = models.TextField(blank=True, help_text="empty where it is loaded")
+    at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["worker", "model", "precision"], name="one_load_per_worker")
+        ]
+        indexes = [models.Index(fields=["model", "precision"], name="model_load_of_model")]
+
+    def __str__(self) -> str:
+        return f"{self.model_id} at {self.precision} in {self.worker_id}"

@@ -9,18 +9,30 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q, Value
 
-from generation.fleet import Kind, Lane, LaneOrganization, LaneOverride, Pool, RegisteredModel, Worker
+from generation.evaluation.records import Evaluation
+from generation.fleet import (
+    Kind,
+    Lane,
+    LaneOrganization,
+    LaneOverride,
+    ModelLoad,
+    Pool,
+    RegisteredModel,
+    Worker,
+)
 
 __all__ = [
     "OPEN_STATES",
     "Asset",
     "Attempt",
+    "Evaluation",
     "Job",
     "JobEvent",
     "Kind",
     "Lane",
     "LaneOrganization",
     "LaneOverride",
+    "ModelLoad",
     "Pool",
     "RegisteredModel",
     "State",

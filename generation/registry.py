@@ -1,14 +1,20 @@
 """The models that may serve requests, and the two that ship with the repository."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
+from django.db.models.functions import Now
 
+from accounts import operations
 from accounts.errors import ApiError
 from generation.engines import facts
-from generation.models import Kind, RegisteredModel
+from generation.model_facts import FactsInvalid
+from generation.models import Kind, ModelLoad, RegisteredModel, Worker
+
+Status = RegisteredModel.Status
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,7 @@ SHIPPED = (
         precision="bf16",
         gpu_ms_fixed=500,
         gpu_ms_per_step=70,
+        facts={"world": "shapes"},
     ),
     Shipped(
         name="pocket-code",
@@ -55,7 +62,7 @@ DEFAULT = {shipped.kind: shipped.name for shipped in SHIPPED}
 
 def available() -> list[RegisteredModel]:
     """The active revision of every model, by name."""
-    return list(RegisteredModel.objects.filter(status=RegisteredModel.Status.ACTIVE).order_by("name"))
+    return list(RegisteredModel.objects.filter(status=Status.ACTIVE).order_by("name"))
 
 
 def find(name: str | None, kind: str) -> RegisteredModel:
@@ -64,9 +71,34 @@ def find(name: str | None, kind: str) -> RegisteredModel:
         raise ApiError("invalid_type", "model must be a string.", param="model")
     models = {model.name: model for model in available() if model.kind == kind}
     if (name or DEFAULT[kind]) not in models:
-        message = f"There is no {kind} model {name!r:.80}. Available: {', '.join(models) or 'none'}."
+        message = f"There is no {kind} model {name or DEFAULT[kind]!r:.80}. Available: {', '.join(models) or 'none'}."
         raise ApiError("model_not_found", message, param="model")
-    return models[name or DEFAULT[kind]]
+    return _read(models[name or DEFAULT[kind]])
+
+
+def _read(model: RegisteredModel) -> RegisteredModel:
+    """The row, once its facts are known to be readable."""
+    try:
+        _ = model.can
+    except FactsInvalid as problem:
+        message = f"{model.name} is registered wrongly and can't be used: {problem}"
+        raise ApiError("model_unavailable", message, param="model") from problem
+    return model
+
+
+def revision(name: str, revision: str | None = None) -> RegisteredModel:
+    """A row by name and revision (or its beginning), whatever its status; without a revision the newest.
+
+    Raises `ApiError` model_not_found.
+    """
+    found = RegisteredModel.objects.filter(name=name).order_by("-pk")
+    if revision:
+        found = found.filter(revision__startswith=revision)
+    model = found.first()
+    if model is None:
+        wanted = f"{name}@{revision}" if revision else name
+        raise ApiError("model_not_found", f"There is no registered model {wanted[:120]!r}.", param="model")
+    return model
 
 
 def folder(model: RegisteredModel) -> Path:
@@ -74,8 +106,84 @@ def folder(model: RegisteredModel) -> Path:
     return settings.BASE_DIR / model.folder
 
 
+def precision_for(model: RegisteredModel, tier_precision: str) -> str:
+    """What a tier's jobs run at: "low" means the model's low variant where it has one, else the full one."""
+    low = model.can.low_precision if tier_precision == "low" else None
+    return low or model.precision
+
+
+def require_active(model: RegisteredModel) -> None:
+    """Inside the transaction that admits: the revision is active, and stays so until the commit.
+
+    The share lock lets admissions pass one another and makes a quarantine wait for them. Raises `ApiError`
+    model_not_found where the revision was withdrawn since it was found.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT 1 FROM generation_registeredmodel WHERE id = %s AND status = 'active' FOR SHARE",
+            [model.pk],
+        )
+        if cursor.fetchone() is None:
+            message = f"{model} was withdrawn just now. Nothing was queued or charged; try again."
+            raise ApiError("model_not_found", message, param="model")
+
+
+def require_loadable(model: RegisteredModel, precision: str) -> None:
+    """Some worker can have it in memory, as far as is known. Raises `ApiError` model_unavailable with the reason."""
+    problem = load_problem(model, precision)
+    if problem:
+        message = f"{model.name} can't be loaded right now: {problem[:300]} Nothing was queued or charged."
+        raise ApiError("model_unavailable", message, param="model", retry_after_s=30)
+
+
+def load_problem(model: RegisteredModel, precision: str) -> str:
+    """Why no living worker of the pool can load it; "" where one has, or one has not tried yet. Two queries at most."""
+    tried = ModelLoad.objects.filter(model=model, precision=precision, worker__stopped_at=None)
+    problems = dict(tried.order_by("at").values_list("worker_id", "problem"))
+    if not problems or not all(problems.values()):
+        return ""
+    living = set(Worker.objects.filter(pool=model.pool_id, stopped_at=None).values_list("pk", flat=True))
+    return "" if living - set(problems) else list(problems.values())[-1]
+
+
+def note_load(worker: Worker, model: RegisteredModel, precision: str, seconds: float) -> None:
+    """The worker has it in memory."""
+    ModelLoad.objects.update_or_create(
+        worker=worker,
+        model=model,
+        precision=precision,
+        defaults={"seconds": seconds, "problem": "", "at": Now()},
+    )
+
+
+def note_load_problem(worker: Worker, model: RegisteredModel, precision: str, problem: str) -> None:
+    """The worker could not load it: the row says why, and the first time an operational event does."""
+    row, new = ModelLoad.objects.get_or_create(
+        worker=worker, model=model, precision=precision, defaults={"problem": problem}
+    )
+    if not new and row.problem == problem:
+        return
+    ModelLoad.objects.filter(pk=row.pk).update(problem=problem, at=Now())
+    detail = {"worker": str(worker.pk), "host": worker.host, "precision": precision, "problem": problem[:500]}
+    operations.report("model.unavailable", "error", f"model:{model}", detail)
+
+
+def quarantined(ids: Iterable[int]) -> set[int]:
+    """Those of the rows that a worker must not keep in memory; one query."""
+    found = RegisteredModel.objects.filter(pk__in=list(ids), status=Status.QUARANTINED)
+    return set(found.values_list("pk", flat=True))
+
+
+def forget_load(worker: Worker, model_id: int) -> None:
+    """The worker has let go of a revision."""
+    ModelLoad.objects.filter(worker=worker, model=model_id).delete()
+
+
 def shipped_values(shipped: Shipped) -> dict:
-    """The row of a shipped model as its folder is now; the revision names exactly these files."""
+    """The row of a shipped model as its folder is now; the revision names exactly these files.
+
+    Released migrations create the first rows from it: it names no column that came later than theirs.
+    """
     place = settings.BASE_DIR / shipped.folder
     can = dict(shipped.facts)
     if shipped.kind == Kind.CLIP:
@@ -101,17 +209,28 @@ def shipped_values(shipped: Shipped) -> dict:
 
 
 def register_shipped() -> list[RegisteredModel]:
-    """After an upgrade that brought other weights: make them the active revision. The rows that are new.
+    """Bring the rows of the shipped models up to date; those that wait for the deploy gate now.
 
-    Jobs that wait name the revision they were quoted with, and a checkpoint of other weights is refused.
+    Other weights are another revision, and begin as candidate: the revision that serves goes on serving until the
+    gate has passed. Jobs that wait name the revision they were quoted with.
     """
-    new = []
-    for shipped in SHIPPED:
-        values = shipped_values(shipped)
-        rows = RegisteredModel.objects.filter(name=shipped.name)
-        if rows.filter(revision=values["revision"]).exists():
-            continue
-        with transaction.atomic():
-            rows.filter(status=RegisteredModel.Status.ACTIVE).update(status=RegisteredModel.Status.RETIRED)
-            new.append(RegisteredModel.objects.create(status=RegisteredModel.Status.ACTIVE, **values))
-    return new
+    return [row for row in map(_register, SHIPPED) if row.status == Status.CANDIDATE]
+
+
+def _register(shipped: Shipped) -> RegisteredModel:
+    values = shipped_values(shipped)
+    can_change = {name: value for name, value in values.items() if name not in ("name", "revision", "kind")}
+    with transaction.atomic():
+        rows = RegisteredModel.objects.select_for_update(no_key=True).filter(name=shipped.name)
+        row, new = rows.get_or_create(
+            name=shipped.name, revision=values["revision"], defaults=values | {"status": Status.CANDIDATE}
+        )
+        if not new:
+            # The same weights under newer code: what is known of them may have grown. A retired one is back.
+            back = {"status": Status.CANDIDATE} if row.status == Status.RETIRED else {}
+            RegisteredModel.objects.filter(pk=row.pk).update(**can_change, **back)
+            row = RegisteredModel.objects.get(pk=row.pk)
+        # Candidates of the same folder whose files are gone can never pass.
+        gone = rows.filter(status=Status.CANDIDATE, folder=shipped.folder).exclude(pk=row.pk)
+        gone.update(status=Status.RETIRED)
+    return row

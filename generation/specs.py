@@ -45,6 +45,7 @@ class ClipSpec:
     steps: int
     seed: int
     guidance: float
+    precision: str
 
     @property
     def frames(self) -> int:
@@ -66,6 +67,7 @@ class CodeSpec:
     top_p: float
     seed: int
     stop: tuple[str, ...]
+    precision: str
 
 
 Spec = ClipSpec | CodeSpec
@@ -88,24 +90,22 @@ def digest(value: Mapping) -> str:
 def clip_spec(fields: Mapping[str, Any], terms: TierTerms, model: RegisteredModel) -> ClipSpec:
     """Check a request for a clip against the model and the tier; raises `ApiError` that names the field."""
     width, height = _size(fields.get("size"), terms, model)
-    if fields.get("steps") not in (None, "") and _whole(fields["steps"], "steps") != terms.steps:
-        raise ApiError(
-            "invalid_value", f"Leave steps out: your tier runs exactly {terms.steps}.", param="steps"
-        )
+    steps = _steps(fields.get("steps"), terms, model)
     return ClipSpec(
         prompt=prompt_text(fields.get("prompt"), MOST_CLIP_PROMPT_CHARACTERS),
         width=width,
         height=height,
-        fps=model.facts["fps"],
+        fps=model.can.fps,
         seconds=_seconds(fields.get("seconds"), terms, model),
-        steps=terms.steps,
+        steps=steps,
         seed=_seed(fields.get("seed")),
-        guidance=model.facts["guidance"],
+        guidance=model.can.guidance,
+        precision=registry.precision_for(model, terms.precision),
     )
 
 
 def code_spec(fields: Mapping[str, Any], terms: TierTerms, model: RegisteredModel) -> CodeSpec:
-    """Check a request for a completion; `terms` are unused so far, the tiers differ by price and lane alone."""
+    """Check a request for a completion; the tiers differ by price, lane and precision."""
     for name, neutral in NEUTRAL.items():
         if fields.get(name) is not None and fields[name] not in neutral:
             message = f"This model can't do {name}. Leave it out."
@@ -116,7 +116,7 @@ def code_spec(fields: Mapping[str, Any], terms: TierTerms, model: RegisteredMode
     text = prompt_text(prompt, MOST_CODE_PROMPT_CHARACTERS, newlines=True)
     prompt_tokens = tokens.count(registry.folder(model), text)
     max_tokens = _whole(_given(fields, "max_tokens", DEFAULT_MAX_TOKENS), "max_tokens", least=1)
-    context = model.facts["context"]
+    context = model.can.context
     if prompt_tokens + max_tokens > context:
         message = (
             f"The prompt has {prompt_tokens} tokens and max_tokens asks for {max_tokens}; "
@@ -131,6 +131,7 @@ def code_spec(fields: Mapping[str, Any], terms: TierTerms, model: RegisteredMode
         top_p=_number(_given(fields, "top_p", 1.0), "top_p", 0.01, 1),
         seed=_seed(fields.get("seed")),
         stop=_stops(fields.get("stop")),
+        precision=registry.precision_for(model, terms.precision),
     )
 
 
@@ -154,8 +155,18 @@ def prompt_text(value: Any, most: int, *, newlines: bool = True) -> str:
     return value
 
 
+def _steps(value: Any, terms: TierTerms, model: RegisteredModel) -> int:
+    """Exactly the tier's steps, or the model's most where that is fewer; a request can only say the same."""
+    most = model.can.steps_most
+    steps = terms.steps if most is None else min(terms.steps, most)
+    if value not in (None, "") and _whole(value, "steps") != steps:
+        whose = "your tier runs" if steps == terms.steps else f"{model.name} runs"
+        raise ApiError("invalid_value", f"Leave steps out: {whose} exactly {steps}.", param="steps")
+    return steps
+
+
 def _size(value: Any, terms: TierTerms, model: RegisteredModel) -> tuple[int, int]:
-    sizes = model.facts["sizes"]
+    sizes = model.can.sizes
     if value in (None, ""):
         value = sizes[0]
     match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", value) if isinstance(value, str) else None
@@ -173,7 +184,7 @@ def _size(value: Any, terms: TierTerms, model: RegisteredModel) -> tuple[int, in
 
 
 def _seconds(value: Any, terms: TierTerms, model: RegisteredModel) -> int:
-    possible = model.facts["seconds"]
+    possible = model.can.seconds
     if value in (None, ""):
         return possible[0]
     listed = ", ".join(str(seconds) for seconds in possible)

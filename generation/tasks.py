@@ -7,7 +7,7 @@ from celery import shared_task
 from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 
 from generation import announcements, upkeep
-from generation.models import Pool
+from generation.models import Pool, RegisteredModel
 
 logger = logging.getLogger(__name__)
 
@@ -25,11 +25,19 @@ def _station(pool_slug: str, slots: int = 1):
         return _stations[pool_slug]
 
 
+def _admit_candidates(pool_slug: str) -> None:
+    """Shipped weights that are new here pass the deploy gate first; whatever comes of it, the worker starts."""
+    from generation.evaluation import candidates
+
+    candidates.admit(pool_slug)
+
+
 @worker_ready.connect
 def open_stations(sender, **_) -> None:
     """Load the models and say that this worker is there, before its first ticket."""
     queues = set(sender.app.amqp.queues.consume_from)
     for pool in Pool.objects.filter(pk__in=queues):
+        _admit_candidates(pool.pk)
         _station(pool.pk, slots=sender.controller.concurrency)
 
 
@@ -52,6 +60,15 @@ def work(pool_slug: str) -> None:
     from generation.worker.loop import work as take_jobs
 
     take_jobs(_station(pool_slug))
+
+
+@shared_task
+def run_gate(model_id: int, author: str) -> None:
+    """An operator wants a revision put through the deploy gate on a machine of its pool; they promote it themselves."""
+    from generation import loading
+    from generation.evaluation import deploy
+
+    deploy.run(RegisteredModel.objects.get(pk=model_id), loading.load, author)
 
 
 @shared_task

@@ -22,6 +22,15 @@ import pytest  # noqa: E402
 import redis  # noqa: E402
 
 
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup, django_db_blocker) -> None:
+    """The shipped models serve, as after their deploy gate, which would need their weights in this process."""
+    from tests.generation.rollout_stage import promote_shipped
+
+    with django_db_blocker.unblock():
+        promote_shipped()
+
+
 @pytest.fixture
 def clean_redis() -> Iterator[redis.Redis]:
     """A client of the run's Redis database, emptied before and after the test."""

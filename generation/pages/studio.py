@@ -127,7 +127,7 @@ def _page(
 def _sizes(model: RegisteredModel, terms: TierTerms, chosen: str | None) -> list[dict]:
     """Every size the model can do, with whether the tier allows it, and which is chosen."""
     choices = []
-    for size in model.facts["sizes"]:
+    for size in model.can.sizes:
         long, short = sorted(map(int, size.split("x")), reverse=True)
         allowed = long <= terms.max_width and short <= terms.max_height
         choices.append({"value": size, "label": size.replace("x", " × "), "allowed": allowed})
@@ -135,7 +135,7 @@ def _sizes(model: RegisteredModel, terms: TierTerms, chosen: str | None) -> list
 
 
 def _seconds(model: RegisteredModel, terms: TierTerms, chosen: str | None) -> list[dict]:
-    possible = model.facts["seconds"]
+    possible = model.can.seconds
     return _with_choice([{"value": str(s), "allowed": s <= terms.max_seconds} for s in possible], chosen)
 
 

@@ -1,4 +1,4 @@
-"""Make the shipped models' current files the active revisions; every start of the service calls it."""
+"""Bring the rows of the shipped models up to date; every start of the service calls it."""
 
 from django.core.management.base import BaseCommand
 
@@ -6,8 +6,10 @@ from generation import registry
 
 
 class Command(BaseCommand):
-    help = "Register the shipped models whose files have changed."
+    help = "Register the shipped models whose files have changed, as candidates for the deploy gate."
 
     def handle(self, *args: object, **options: object) -> None:
         for model in registry.register_shipped():
-            self.stdout.write(f"{model} is active now")
+            self.stdout.write(
+                f"{model} is a candidate; the first worker of its pool puts it through the deploy gate"
+            )
