@@ -7,6 +7,7 @@ from billing import pages as billing_pages
 from console import preferences
 from console.operations import jobs as operate_jobs
 from console.operations import lanes as operate_lanes
+from console.operations import models as operate_models
 from generation.pages import addresses, code, history, job, studio
 
 register_converter(addresses.JobAddress, "job")
@@ -38,6 +39,10 @@ urlpatterns = [
     path("operate/lanes/<slug:slug>/preview", operate_lanes.preview, name="operate_lane_preview"),
     path("operate/lanes/<slug:slug>/weight", operate_lanes.change, name="operate_lane_weight"),
     path("operate/changes/<int:entry_id>/undo", operate_lanes.undo, name="operate_undo"),
+    path("operate/models/", operate_models.models, name="operate_models"),
+    path("operate/models/<int:model_id>/gate", operate_models.gate, name="operate_model_gate"),
+    path("operate/models/<int:model_id>/<slug:verb>", operate_models.change, name="operate_model_change"),
+    path("operate/models/changes/<int:entry_id>/undo", operate_models.undo, name="operate_model_undo"),
     path("preferences", preferences.preferences, name="preferences"),
     path("styleguide", preferences.styleguide, name="styleguide"),
 ]

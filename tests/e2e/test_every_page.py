@@ -8,7 +8,13 @@ import pytest
 pytestmark = pytest.mark.e2e
 
 MAKERS = ("/", "/code/", "/history/", "/usage/", "/keys/", "/members/", "/styleguide")
-OPERATORS = ("/operate/", "/operate/lanes/", "/operate/lanes/?edit=clips-plus")
+OPERATORS = (
+    "/operate/",
+    "/operate/lanes/",
+    "/operate/lanes/?edit=clips-plus",
+    "/operate/models/",
+    "/operate/models/?change=quarantine&model=1",
+)
 ENTRANCES = ("/accounts/login/", "/accounts/signup/", "/accounts/password/reset/")
 PEOPLE = {"plus-owner@demo.backlot.local": MAKERS, "operator@demo.backlot.local": OPERATORS, "": ENTRANCES}
 
