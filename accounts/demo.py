@@ -1,7 +1,8 @@
 """Demo data: one organization per tier and a sign-in per role, with passwords that differ per installation.
 
 The passwords are made once and kept in `secrets/demo.json` under the installation's home, readable by its
-owner alone, so that every start can print them.
+owner alone, so that every start can print them; the secrets of the staff's authenticator apps lie beside them in
+`secrets/demo-second-factors.json`. Their second step is a real one: `manage.py demo_code` is the app.
 """
 
 import json
@@ -14,7 +15,7 @@ from pathlib import Path
 from allauth.account.models import EmailAddress
 from django.db import transaction
 
-from accounts import organizations, staff
+from accounts import organizations, second_factor, staff
 from accounts.models import Membership, Organization, StaffRole, User
 
 AUTHOR = "demo data"
@@ -54,6 +55,7 @@ class SignIn:
     email: str
     password: str
     role: str
+    totp_secret: str | None = None  # staff only; base32, as an authenticator app takes it
 
 
 CREDIT = 1_000_000  # micro-credits
@@ -78,6 +80,8 @@ PEOPLE = (
     DemoPerson("pro-member@demo.backlot.local", "Mika Pro", "pro-demo", "member"),
     DemoPerson("enterprise-owner@demo.backlot.local", "Emil Enterprise", "enterprise-demo", "owner"),
     DemoPerson("billing-admin@demo.backlot.local", "Bea Billing", staff_role="billing_admin"),
+    # The second person of an approval.
+    DemoPerson("billing-admin-2@demo.backlot.local", "Boris Billing", staff_role="billing_admin"),
     DemoPerson("operator@demo.backlot.local", "Omar Operator", staff_role="operator"),
     DemoPerson("safety@demo.backlot.local", "Sana Safety", staff_role="trust_safety"),
 )
@@ -87,17 +91,22 @@ def password_file(home: Path) -> Path:
     return home / "secrets" / "demo.json"
 
 
+def second_factor_file(home: Path) -> Path:
+    return home / "secrets" / "demo-second-factors.json"
+
+
 def passwords(home: Path) -> dict[str, str]:
     """E-mail address → password, as kept; empty before the demo data was made."""
-    path = password_file(home)
-    return json.loads(path.read_text()) if path.exists() else {}
+    return _kept(password_file(home))
 
 
 def sign_ins(home: Path) -> list[SignIn]:
     """The demo sign-ins of this installation; empty before the demo data was made."""
-    kept = passwords(home)
+    kept, factors = passwords(home), _kept(second_factor_file(home))
     return [
-        SignIn(person.email, kept[person.email], person.role) for person in PEOPLE if person.email in kept
+        SignIn(person.email, kept[person.email], person.role, factors.get(person.email))
+        for person in PEOPLE
+        if person.email in kept
     ]
 
 
@@ -108,9 +117,23 @@ def seed(home: Path) -> list[SignIn]:
     with transaction.atomic():
         for person in PEOPLE:
             _seed_person(person, (kept | fresh)[person.email], new_password=person.email in fresh)
+        _seed_second_factors(second_factor_file(home))
         if fresh:
             _keep(password_file(home), kept | fresh)
     return sign_ins(home)
+
+
+def _seed_second_factors(path: Path) -> None:
+    """An authenticator app for each of the staff; one whose secret was lost with the file gets a new one."""
+    kept = _kept(path)
+    staff_emails = [person.email for person in PEOPLE if person.staff_role]
+    fresh = {email: second_factor.new_secret() for email in staff_emails if email not in kept}
+    for user in User.objects.filter(email__in=staff_emails):
+        if user.email in fresh:
+            second_factor.reset(user)
+        second_factor.enrol_app(user, (kept | fresh)[user.email])
+    if fresh:
+        _keep(path, kept | fresh)
 
 
 def _seed_person(person: DemoPerson, password: str, new_password: bool) -> None:
@@ -136,6 +159,10 @@ def _seed_membership(user: User, person: DemoPerson) -> None:
     organizations.add_member(organization, user, person.membership, by=AUTHOR, reason=REASON)
 
 
+def _kept(path: Path) -> dict[str, str]:
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
 def _keep(path: Path, wanted: dict[str, str]) -> None:
     """Write the file whole or not at all; a temporary file is made readable by its owner alone."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -151,4 +178,5 @@ def table(rows: list[SignIn]) -> str:
     """The sign-ins as plain text, one a line."""
     wide = max((len(row.email) for row in rows), default=0)
     lines = [f"  {row.email:<{wide}}  {row.password}  {row.role}" for row in rows]
-    return "\n".join(["Demo sign-ins of this installation:", *lines])
+    second = "  Staff (the last rows) are asked for a code as well: `manage.py demo_code` shows it."
+    return "\n".join(["Demo sign-ins of this installation:", *lines, *([second] if lines else [])])

@@ -2,7 +2,7 @@
 
 The view gets the caller (or the person) after the request. What may not be opened is refused as an
 `ApiError`, which becomes a plain page; somebody who is not signed in is sent to sign in first and comes
-back.
+back. Staff who have not shown a second factor in this session are sent to do that first.
 """
 
 from collections.abc import Callable
@@ -11,6 +11,7 @@ from functools import wraps
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
 
+from accounts import second_factor
 from accounts.errors import ApiError
 from accounts.identity import session_caller
 
@@ -40,17 +41,18 @@ def member(scope: str = "read") -> Callable[[View], View]:
     return door
 
 
-def staff(role: str) -> Callable[[View], View]:
-    """`view(request, person, …)` for staff who hold the role."""
+def staff(*roles: str) -> Callable[[View], View]:
+    """`view(request, person, …)` for staff who hold one of the roles and have shown a second factor."""
 
     def door(view: View) -> View:
         @wraps(view)
         def opened(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
             if not request.user.is_authenticated:
                 return redirect_to_login(request.get_full_path())
-            if role not in request.user.staff_roles:
+            if not request.user.staff_roles.intersection(roles):
                 raise ApiError("insufficient_scope", "This room is for staff with another role than yours.")
-            return view(request, request.user, *args, **kwargs)
+            elsewhere = second_factor.way_in(request)
+            return view(request, request.user, *args, **kwargs) if elsewhere is None else elsewhere
 
         return opened
 

@@ -25,6 +25,10 @@ TABLE: dict[str, tuple[int, str, bool]] = {
     "not_found": (404, INVALID, True),
     "model_not_found": (404, INVALID, True),
     "approval_required": (403, "permission_error", False),
+    # The gate at sign-up, on its page.
+    "invitation_required": (403, "permission_error", False),
+    "invitation_invalid": (403, "permission_error", False),
+    "sign_up_cap_reached": (429, "rate_limit_error", False),
     "already_decided": (409, INVALID, False),
     "method_not_allowed": (405, INVALID, True),
     "not_ready": (409, INVALID, False),

@@ -1,4 +1,4 @@
-"""API keys: made, found and revoked. Every call looks the row up, so a revocation is in force at once."""
+"""API keys: made, found, rotated and revoked. Every call looks the row up, so a revocation is in force at once."""
 
 import hashlib
 import re
@@ -18,6 +18,7 @@ from accounts.models import ApiKey, Organization, User
 RAW = re.compile(r"bk_[A-Za-z0-9_-]{43}")
 SHOWN_START = 7  # "bk_" and four more characters
 USE_NOTED_EVERY = timedelta(minutes=1)
+MOST_HOURS = 720  # for how long a rotated key may live on
 SCOPES = tuple(ApiKey.Scope.values)
 
 
@@ -37,35 +38,44 @@ def create(
     if not wanted or not wanted <= set(SCOPES):
         known = ", ".join(SCOPES)
         raise ApiError("invalid_value", f"Choose at least one scope out of {known}.", param="scopes")
-    raw = f"bk_{secrets.token_urlsafe(32)}"
     with transaction.atomic():
-        key = ApiKey.objects.create(
-            organization=organization,
-            name=name,
-            digest=digest_of(raw),
-            prefix=raw[:SHOWN_START],
-            last_four=raw[-4:],
-            scopes=[scope for scope in SCOPES if scope in wanted],
-            created_by=by if isinstance(by, User) else None,
-        )
-        audit.record(
-            actor=by,
-            action="api_key.create",
-            target=f"api_key:{key.pk}",
-            reason="a new key was asked for",
-            before=None,
-            after={"name": key.name, "key": f"{key.prefix}…{key.last_four}", "scopes": key.scopes},
-            organization=organization,
-        )
+        key, raw = _insert(organization, name, [scope for scope in SCOPES if scope in wanted], by)
+        shown = {"name": key.name, "key": _ends(key), "scopes": key.scopes}
+        _record(key, by, "api_key.create", "a new key was asked for", None, shown)
     return key, raw
 
 
+def rotate(key: ApiKey, by: User | str, hours: int) -> tuple[ApiKey, str]:
+    """A new secret with the same name and scopes; the old one goes on for `hours` (0 to 720) and then ends by itself.
+
+    Raises `ApiError`: not_ready for a key that was revoked, has ended or was rotated before, invalid_value for hours.
+    """
+    if not 0 <= hours <= MOST_HOURS:
+        raise ApiError("invalid_value", f"Let the old key live for 0 to {MOST_HOURS} hours.", param="hours")
+    with transaction.atomic():
+        old = ApiKey.objects.select_for_update(of=("self",)).select_related("organization").get(pk=key.pk)
+        if not is_live(old) or ApiKey.objects.filter(replaces=old).exists():
+            message = "This key has ended or was rotated before. Make a new one, or rotate its successor."
+            raise ApiError("not_ready", message)
+        ApiKey.objects.filter(pk=old.pk).update(expires_at=Now() + timedelta(hours=hours))
+        made, raw = _insert(old.organization, old.name, old.scopes, by, replaces=old)
+        after = {"key": _ends(made), "replaces": _ends(old), "old_lives_for_hours": hours}
+        _record(made, by, "api_key.rotate", "the key was rotated", {"key": _ends(old)}, after)
+    return made, raw
+
+
+def is_live(key: ApiKey) -> bool:
+    """Neither revoked nor at its end by this machine's clock; `find` asks the database's."""
+    return key.revoked_at is None and (key.expires_at is None or key.expires_at > timezone.now())
+
+
 def find(raw: str) -> ApiKey | None:
-    """The unrevoked key with its organization, or None; one query, and one update a minute at most."""
+    """The living key with its organization, or None; one query, and one update a minute at most."""
     if not RAW.fullmatch(raw):
         return None
     key = (
         ApiKey.objects.select_related("organization")
+        .filter(Q(expires_at__isnull=True) | Q(expires_at__gt=Now()))
         .filter(digest=digest_of(raw), revoked_at__isnull=True)
         .first()
     )
@@ -88,14 +98,43 @@ def revoke(key: ApiKey, by: User | str, reason: str) -> bool:
         ended = ApiKey.objects.filter(pk=key.pk, revoked_at__isnull=True).update(revoked_at=Now())
         if not ended:
             return False
-        audit.record(
-            actor=by,
-            action="api_key.revoke",
-            target=f"api_key:{key.pk}",
-            reason=reason,
-            before={"revoked": False},
-            after={"revoked": True},
-            organization=key.organization,
-        )
+        _record(key, by, "api_key.revoke", reason, {"revoked": False}, {"revoked": True})
     key.refresh_from_db(fields=["revoked_at"])
     return True
+
+
+def _insert(
+    organization: Organization,
+    name: str,
+    scopes: list[str],
+    by: User | str,
+    replaces: ApiKey | None = None,
+) -> tuple[ApiKey, str]:
+    raw = f"bk_{secrets.token_urlsafe(32)}"
+    key = ApiKey.objects.create(
+        organization=organization,
+        name=name,
+        digest=digest_of(raw),
+        prefix=raw[:SHOWN_START],
+        last_four=raw[-4:],
+        scopes=scopes,
+        created_by=by if isinstance(by, User) else None,
+        replaces=replaces,
+    )
+    return key, raw
+
+
+def _ends(key: ApiKey) -> str:
+    return f"{key.prefix}…{key.last_four}"
+
+
+def _record(key: ApiKey, by: User | str, action: str, reason: str, before: dict | None, after: dict) -> None:
+    audit.record(
+        actor=by,
+        action=action,
+        target=f"api_key:{key.pk}",
+        reason=reason,
+        before=before,
+        after=after,
+        organization=key.organization,
+    )

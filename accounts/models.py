@@ -14,18 +14,41 @@ from django.db.models import F, Q
 from django.db.models.functions import Lower, Now
 
 from accounts.append_only import append_only
-from accounts.records import WRITTEN, Approval, AuditEntry, OperationalEvent, OutboxEvent, Override
+from accounts.joining import (
+    Cohort,
+    InvitationCode,
+    MemberInvitation,
+    Registration,
+    SignUpDay,
+    SignUpPolicy,
+)
+from accounts.records import (
+    WRITTEN,
+    Approval,
+    AuditEntry,
+    AuditSeal,
+    OperationalEvent,
+    OutboxEvent,
+    Override,
+)
 
 __all__ = [
     "ApiKey",
     "Approval",
     "AuditEntry",
+    "AuditSeal",
+    "Cohort",
     "Enrollment",
+    "InvitationCode",
+    "MemberInvitation",
     "Membership",
     "OperationalEvent",
     "Organization",
     "OutboxEvent",
     "Override",
+    "Registration",
+    "SignUpDay",
+    "SignUpPolicy",
     "StaffRole",
     "Tier",
     "TierTerms",
@@ -246,6 +269,26 @@ class Membership(models.Model):
                 name="membership_role_known", condition=Q(role__in=["owner", "billing", "member"])
             ),
         ]
+        triggers = [
+            # The organization's row serializes two owners who remove each other at the same moment.
+            pgtrigger.Trigger(
+                name="an_owner_stays",
+                when=pgtrigger.After,
+                operation=pgtrigger.Update | pgtrigger.Delete,
+                condition=pgtrigger.Condition("OLD.role = 'owner'"),
+                func="""
+                    PERFORM 1 FROM accounts_organization WHERE id = OLD.organization_id FOR NO KEY UPDATE;
+                    IF FOUND AND NOT EXISTS (
+                        SELECT 1 FROM accounts_membership
+                         WHERE organization_id = OLD.organization_id AND role = 'owner'
+                    ) THEN
+                        RAISE EXCEPTION 'organization % would be left without an owner', OLD.organization_id
+                        USING ERRCODE = 'check_violation', CONSTRAINT = 'membership_an_owner_stays';
+                    END IF;
+                    RETURN NULL;
+                """,
+            ),
+        ]
 
 
 class ApiKey(models.Model):
@@ -266,6 +309,10 @@ class ApiKey(models.Model):
     created_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(db_default=Now())
     last_used_at = models.DateTimeField(null=True)
+    expires_at = models.DateTimeField(null=True)  # a rotated key: until its programs have the new one
+    replaces = models.OneToOneField(
+        "self", null=True, on_delete=models.PROTECT, related_name="replaced_by", editable=False
+    )
     revoked_at = models.DateTimeField(null=True)
 
     class Meta:
@@ -287,7 +334,16 @@ class ApiKey(models.Model):
         triggers = [
             pgtrigger.ReadOnly(
                 name="identity_is_fixed",
-                fields=["organization", "digest", "prefix", "last_four", "created_at"],
+                fields=["organization", "digest", "prefix", "last_four", "created_at", "replaces"],
+            ),
+            pgtrigger.Protect(
+                name="expiry_is_never_put_off",
+                operation=pgtrigger.Update,
+                condition=pgtrigger.Q(old__expires_at__isnull=False)
+                & (
+                    pgtrigger.Q(new__expires_at__isnull=True)
+                    | pgtrigger.Q(new__expires_at__gt=pgtrigger.F("old__expires_at"))
+                ),
             ),
             # A revoked key stays revoked: a leaked secret must not come back to life.
             pgtrigger.Protect(

@@ -1,6 +1,7 @@
 """The record of what happened: audit, approvals, outbox and operational events, and overrides of live settings."""
 
 import pgtrigger
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
@@ -43,6 +44,31 @@ class AuditEntry(models.Model):
         ]
         triggers = append_only()
         verbose_name_plural = "audit entries"
+
+
+class AuditSeal(models.Model):
+    """A batch of the audit log, sealed: the digest of each row, and over them one that hangs on the seal before.
+
+    `entry_digests` holds 32 bytes (sha256) per entry of `entry_ids`, in that order, so that a verifier can name the
+    row that was altered. `digest` is sha256 over the previous seal's digest and all of that. Append-only.
+    """
+
+    number = models.PositiveIntegerField(primary_key=True)  # 1, 2, 3 …: a chain without a fork
+    first_id = models.BigIntegerField(unique=True)
+    last_id = models.BigIntegerField(unique=True)
+    entry_ids = ArrayField(models.BigIntegerField())
+    entry_digests = models.BinaryField()
+    previous_digest = models.CharField(max_length=64)
+    digest = models.CharField(max_length=64)
+    sealed_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="audit_seal_range", condition=Q(number__gte=1, first_id__lte=F("last_id"))
+            ),
+        ]
+        triggers = append_only()
 
 
 class Approval(models.Model):

@@ -39,6 +39,14 @@ def integer(name: str, default: int, *, least: int | None = None, most: int | No
     return value
 
 
+def choice(name: str, default: str, known: tuple[str, ...]) -> str:
+    """One of the known words."""
+    value = text(name, default)
+    if value not in known:
+        raise BadEnvironment(f"{name}={value!r}: use one of {', '.join(known)}")
+    return value
+
+
 def words(name: str, default: str = "") -> list[str]:
     """A comma-separated list; blanks around and between are dropped."""
     return [word.strip() for word in text(name, default).split(",") if word.strip()]

@@ -11,7 +11,7 @@ from django.template.loader import render_to_string
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_POST
 
-from accounts import actions
+from accounts import actions, second_factor
 from accounts.doors import staff
 from accounts.errors import ApiError
 from accounts.models import AuditEntry, StaffRole, Tier, User
@@ -84,9 +84,8 @@ def undo(request: HttpRequest, person: User, entry_id: int) -> HttpResponse:
 
 async def events(request: HttpRequest) -> HttpResponseBase:
     """The table every second it changes, the waits every few seconds."""
-    allowed = await live.in_thread(
-        lambda: request.user.is_authenticated and StaffRole.Role.OPERATOR in request.user.staff_roles
-    )
+    roles = await live.in_thread(lambda: second_factor.usable_roles(request))
+    allowed = StaffRole.Role.OPERATOR in roles
     return live.response(_board_events()) if allowed else HttpResponse(status=403)
 
 

@@ -10,6 +10,7 @@ from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 from django.views.decorators.http import require_GET, require_POST
 
+from accounts import second_factor
 from accounts.doors import member
 from accounts.errors import ApiError
 from accounts.identity import Caller, session_caller
@@ -25,7 +26,7 @@ from generation.pages.cards import Standings, cards
 def job(request: HttpRequest, caller: Caller, job_id: UUID) -> HttpResponse:
     """The page, complete as of now; it then follows /events."""
     found = history.find(caller.organization.pk, job_id)
-    staff = StaffRole.Role.OPERATOR in caller.user.staff_roles
+    staff = StaffRole.Role.OPERATOR in second_factor.usable_roles(request)
     return render(request, "generation/job.html", body(found, staff))
 
 
@@ -34,7 +35,7 @@ async def events(request: HttpRequest, job_id: UUID) -> HttpResponseBase:
     caller = await live.in_thread(session_caller, request)
     if caller is None:
         return HttpResponse(status=403)
-    staff = await live.in_thread(lambda: StaffRole.Role.OPERATOR in caller.user.staff_roles)
+    staff = StaffRole.Role.OPERATOR in await live.in_thread(second_factor.usable_roles, request)
     await live.in_thread(history.find, caller.organization.pk, job_id)
     return live.response(_body_events(caller, job_id, staff, get_token(request)))
 

@@ -8,6 +8,7 @@ from accounts.models import User
 def quick_passwords(settings):
     """A slow hash per person would be most of the time of these tests."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    settings.ACCOUNT_RATE_LIMITS = False  # all of these come from one address
 
 
 @pytest.fixture

@@ -102,8 +102,9 @@ def test_one_query_a_request(organization, owner, django_assert_num_queries):
         identity.session_caller(request)
 
 
-def test_the_choice_is_kept_and_checked_at_each_request(organization, owner):
+def test_the_choice_is_kept_and_checked_at_each_request(organization, owner, stranger):
     second = organizations.create("Second", "free", owner)
+    organizations.add_member(second, stranger, "owner", by=owner, reason="an owner stays")
     request = request_of(owner)
     assert identity.session_caller(request).organization == organization
     assert identity.choose_organization(request, "second").organization == second

@@ -1,10 +1,12 @@
 """Who opens the pages in these tests: members with roles, staff, strangers; and jobs for them to look at."""
 
+import time
 import uuid
 
+from allauth.account.internal.userkit import user_id_to_str
 from django.test import Client
 
-from accounts import organizations, staff
+from accounts import organizations, second_factor, staff
 from accounts.identity import ROLE_SCOPES, Caller
 from accounts.models import Membership, Organization, StaffRole, User
 from billing import ledger
@@ -37,12 +39,22 @@ def operator() -> tuple[Client, User]:
     """A signed-in operator who belongs to no organization."""
     user = User.objects.create_user(f"operator-{uuid.uuid4().hex[:8]}@example.com")
     staff.grant(user, StaffRole.Role.OPERATOR, "test", "for this test")
-    return signed_in(user), user
+    return with_second_factor(signed_in(user), user), user
 
 
 def signed_in(user: User) -> Client:
     client = Client()
     client.force_login(user)
+    return client
+
+
+def with_second_factor(client: Client, user: User) -> Client:
+    """The same session after its second step: staff rooms are shut without."""
+    second_factor.enrol_app(user, second_factor.new_secret())
+    session = client.session
+    session["account_authentication_methods"] = [{"method": "mfa", "type": "totp", "at": time.time()}]
+    session["account_authentication_methods_user"] = user_id_to_str(user)
+    session.save()
     return client
 
 

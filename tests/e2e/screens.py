@@ -19,7 +19,7 @@ django.setup()
 from PIL import Image  # noqa: E402
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright  # noqa: E402
 
-from tests.e2e.conftest import CHROMIUM, FLAGS  # noqa: E402
+from tests.e2e.conftest import CHROMIUM, FLAGS, second_step  # noqa: E402
 from tests.live import Live  # noqa: E402
 
 TARGET = Path(__file__).resolve().parents[2] / "docs" / "screens"
@@ -68,7 +68,11 @@ class Studio:
         page.locator("input[name=login]").fill(email)
         page.locator("input[name=password]").fill(self.live.sign_ins[email].password)
         page.locator("form:has(input[name=password]) [type=submit]").click()
-        page.wait_for_url(lambda url: "/accounts/login" not in url)
+        secret = self.live.sign_ins[email].totp_secret
+        if secret:
+            page.wait_for_url("**/accounts/2fa/authenticate/**")
+            second_step(page, secret)
+        page.wait_for_url(lambda url: "/accounts/" not in url)
         return context
 
 
