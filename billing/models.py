@@ -11,6 +11,7 @@ from django.db.models.functions import Now
 from billing import guards
 from billing.credit_records import Adjustment, PromotionCode, Redemption, SlaCredit
 from billing.payment_records import AutoTopUp, Payment, PaymentCustomer, PaymentEvent, Refund
+from billing.payments.sandbox_records import SandboxEvent, SandboxObject
 from billing.price_records import (
     BillingSettings,
     CreditPack,
@@ -47,6 +48,8 @@ __all__ = [
     "RateRefusals",
     "Redemption",
     "Refund",
+    "SandboxEvent",
+    "SandboxObject",
     "SlaCredit",
     "SlaTarget",
     "Transaction",

@@ -24,6 +24,9 @@ class PaymentCustomer(models.Model):
     provider_id = models.CharField(max_length=200)
     method_id = models.CharField(max_length=200, blank=True, default="")  # empty: none saved
     method_label = models.CharField(max_length=80, blank=True, default="")  # such as "Visa ending in 4242"
+    method_at = models.DateTimeField(
+        null=True
+    )  # of the charge that it was kept from: a later one replaces it
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:
@@ -78,6 +81,7 @@ class Payment(models.Model):
     invoice_url = models.TextField(blank=True, default="")
     failure_code = models.CharField(max_length=80, blank=True, default="")
     failure_message = models.TextField(blank=True, default="")
+    asked_at = models.DateTimeField(null=True)  # when the sweep last asked the provider about it
 
     class Meta:
         constraints = [
@@ -116,6 +120,10 @@ class Payment(models.Model):
         indexes = [
             # The purchases page, and the month's automatic top-ups against their cap.
             models.Index(F("organization"), F("created_at").desc(), name="payment_newest_first"),
+            # The sweep: those whose end is not known.
+            models.Index(
+                fields=["created_at"], name="payment_unsettled", condition=Q(state__in=["created", "pending"])
+            ),
         ]
         triggers = payment_guards.payment_triggers()
 
@@ -176,6 +184,7 @@ class Refund(models.Model):
     )
     created_at = models.DateTimeField(db_default=Now())
     settled_at = models.DateTimeField(null=True)
+    asked_at = models.DateTimeField(null=True)  # when the sweep last asked the provider about it
 
     class Meta:
         constraints = [
@@ -211,6 +220,7 @@ class AutoTopUp(models.Model):
     state = models.CharField(max_length=8, choices=State.choices, default=State.OFF)
     consecutive_failures = models.PositiveSmallIntegerField(default=0)
     last_failure = models.TextField(blank=True, default="")
+    failed_at = models.DateTimeField(null=True)  # of the last failure: the next try waits
     changed_by = models.ForeignKey("accounts.User", null=True, on_delete=models.PROTECT, related_name="+")
     changed_at = models.DateTimeField(db_default=Now())
 
