@@ -14,9 +14,9 @@ from diffusers import (
 )
 from transformers import PreTrainedTokenizerFast, UMT5Config, UMT5EncoderModel
 
-LATENT_CHANNELS = 8
-SPATIAL_FACTOR = 8
-LATENT_SIZE = 8
+LATENT_CHANNELS = 4
+SPATIAL_FACTOR = 4
+LATENT_SIZE = 16
 LATENT_FRAMES = 16
 TEXT_WIDTH = 128
 TEXT_TOKENS = 64
@@ -28,10 +28,10 @@ WEIGHTS_FOLDER = Path(__file__).resolve().parents[2] / "weights" / "pocket-video
 
 
 def new_autoencoder() -> AutoencoderKLWan:
-    """Frame-by-frame VAE: (B, 3, T, 64, 64) in -1..1 to (B, LATENT_CHANNELS, T, 8, 8)."""
+    """Frame-by-frame VAE: (B, 3, T, 64, 64) in -1..1 to (B, LATENT_CHANNELS, T, 16, 16)."""
     return AutoencoderKLWan(
-        base_dim=64,
-        decoder_base_dim=96,
+        base_dim=48,
+        decoder_base_dim=64,
         z_dim=LATENT_CHANNELS,
         dim_mult=[1],
         num_res_blocks=1,
@@ -66,9 +66,9 @@ def new_text_encoder(tokenizer: PreTrainedTokenizerFast) -> UMT5EncoderModel:
 
 
 def new_transformer() -> WanTransformer3DModel:
-    """Denoiser over (4, 2, 2) patches of the latent: 4 x 4 x 4 = 64 tokens of width 256."""
+    """Denoiser over (2, 4, 4) patches of the latent: 8 x 4 x 4 = 128 tokens of width 256."""
     return WanTransformer3DModel(
-        patch_size=(4, 2, 2),
+        patch_size=(2, 4, 4),
         num_attention_heads=4,
         attention_head_dim=64,
         in_channels=LATENT_CHANNELS,

@@ -45,18 +45,18 @@ class FrameAutoencoder(nn.Module):
         self.wan = autoencoder
 
     def encode(self, frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """(N, 3, 64, 64) in -1..1 to mean and log variance, each (N, C, 8, 8)."""
+        """(N, 3, 64, 64) in -1..1 to mean and log variance, each (N, C, 16, 16)."""
         patches = patchify(frames[:, :, None], patch_size=SPATIAL_FACTOR)
         moments = self.wan.quant_conv(self.wan.encoder(patches))[:, :, 0]
         mean, log_variance = moments.float().chunk(2, dim=1)
         return mean, log_variance.clamp(-20.0, 10.0)
 
     def decode(self, latent: torch.Tensor) -> torch.Tensor:
-        """(N, C, 8, 8) to (N, 3, 64, 64), not clamped."""
+        """(N, C, 16, 16) to (N, 3, 64, 64), not clamped."""
         patches = self.wan.decoder(self.wan.post_quant_conv(latent[:, :, None]))
         return unpatchify(patches, patch_size=SPATIAL_FACTOR)[:, :, 0].float()
 
     def forward(self, frames: torch.Tensor, noise: torch.Tensor):
-        """Reconstruction, mean and log variance with the latent drawn from `noise` (N, C, 8, 8)."""
+        """Reconstruction, mean and log variance with the latent drawn from `noise` (N, C, 16, 16)."""
         mean, log_variance = self.encode(frames)
         return self.decode(mean + noise * torch.exp(0.5 * log_variance)), mean, log_variance

@@ -19,7 +19,7 @@ from generation.engines.training.run_state import half_precision, load_checkpoin
 from generation.engines.training.train_vae import to_model_range
 from generation.engines.training.world import Scene, draw_scenes, render_with_masks
 
-CLIPS = 16_000
+CLIPS = 12_000
 SEED = 303
 CLIPS_AT_ONCE = 8
 
@@ -28,7 +28,7 @@ CLIPS_AT_ONCE = 8
 class LatentCache:
     """Memory-mapped training clips.
 
-    latents: (n, LATENT_CHANNELS, 16, 8, 8) float16, not normalized; cells: (n, 16, 8, 8) uint8, 1 where the
+    latents: (n, LATENT_CHANNELS, 16, 16, 16) float16, not normalized; cells: (n, 16, 16, 16) uint8, 1 where the
     object is; mean, std: (LATENT_CHANNELS,) of the latents.
     """
 
@@ -47,7 +47,7 @@ def load_frame_autoencoder(work: Path) -> FrameAutoencoder:
 
 
 def object_cells(masks: np.ndarray) -> np.ndarray:
-    """(T, 64, 64) coverage to (T, 8, 8) uint8: 1 where a latent cell holds some of the object."""
+    """(T, 64, 64) coverage to (T, 16, 16) uint8: 1 where a latent cell holds some of the object."""
     blocks = masks.reshape(len(masks), LATENT_SIZE, SPATIAL_FACTOR, LATENT_SIZE, SPATIAL_FACTOR)
     return (blocks.max(axis=(2, 4)) > 0.05).astype(np.uint8)
 

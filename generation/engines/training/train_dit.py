@@ -33,15 +33,15 @@ from generation.engines.training.run_state import (
 )
 from generation.engines.training.train_text import encode_captions, load_text
 
-BATCH_PER_PROCESS = {"cpu": 48, "cuda": 256}
+BATCH_PER_PROCESS = {"cpu": 32, "cuda": 256}
 ADAM_RATE, MUON_RATE = 1e-3, 0.02
 EMA_DECAY = 0.998
 CHANCE_WITHOUT_TEXT = 0.1
 # The object fills a sixth of the picture; without a weight the background rules the loss. Where the object's place
 # is still open a weight would only make the guess too full of objects, so very noisy t get none.
 OBJECT_WEIGHT, OBJECT_WEIGHT_BELOW = 3.0, 0.7
-# A third of the samples at t > 0.9: an object covers so many latent numbers that its place is decided there.
-TIME_MEAN, TIME_SPREAD = 1.6, 1.3
+# 41 % of the samples at t > 0.9: an object covers so many latent numbers that its place and shape are decided there.
+TIME_MEAN, TIME_SPREAD = 1.9, 1.3
 SEED = 404
 SAVE_EVERY_SECONDS = 240
 PASS_THROUGH = 0.8
@@ -76,7 +76,7 @@ def draw_times(count: int) -> torch.Tensor:
 def velocity_loss(
     made: torch.Tensor, wanted: torch.Tensor, cells: torch.Tensor, t: torch.Tensor
 ) -> torch.Tensor:
-    """Mean squared error of (B, C, T, 8, 8) velocities; object cells (B, T, 8, 8) weigh more."""
+    """Mean squared error of (B, C, T, 16, 16) velocities; object cells (B, T, 16, 16) weigh more."""
     extra = (OBJECT_WEIGHT - 1.0) * cells * (t < OBJECT_WEIGHT_BELOW).float()[:, None, None, None]
     weight = 1.0 + extra
     error = (made.float() - wanted).square().mean(dim=1)
@@ -95,7 +95,7 @@ class Batches:
         self.std = torch.from_numpy(cache.std)[None, :, None, None, None]
 
     def next(self, count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Normalized latents (B, C, 16, 8, 8), cells (B, 16, 8, 8) and text states (B, 64, 128)."""
+        """Normalized latents (B, C, 16, 16, 16), cells (B, 16, 16, 16) and text states (B, 64, 128)."""
         chosen = np.sort(self.rng.choice(len(self.cache.scenes), count, replace=False))
         latents = torch.from_numpy(self.cache.latents[chosen].astype(np.float32))
         cells = torch.from_numpy(self.cache.cells[chosen].astype(np.float32))

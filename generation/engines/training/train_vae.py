@@ -21,8 +21,8 @@ from generation.engines.training.world import FRAMES, draw_scenes, render_with_m
 
 BATCH = 32
 LEARNING_RATE = 2e-3
-# A strong pull to the normal distribution first gives smooth latents; lowering it then lets edges become sharp.
-KL_WEIGHT_EARLY, KL_WEIGHT_LATE, KL_LATE_FROM = 1e-3, 1e-4, 0.6
+# Enough for a decoder that forgives small errors of the denoiser, too little to blur edges.
+KL_WEIGHT = 3e-4
 FOREGROUND_WEIGHT = 4.0
 POOL_SCENES = 12_000
 FRAMES_PER_SCENE = 2
@@ -105,8 +105,7 @@ def _step(run, model, optimizer, pictures, masks, rng, progress):
         group["lr"] = LEARNING_RATE * warm_then_decay(progress, decay_from=0.5)
     with half_precision(device):
         made, mean, log_variance = run(frames, noise)
-    kl_weight = KL_WEIGHT_EARLY if progress < KL_LATE_FROM else KL_WEIGHT_LATE
-    loss = reconstruction_loss(made, frames, mask) + kl_weight * kl_to_normal(mean, log_variance)
+    loss = reconstruction_loss(made, frames, mask) + KL_WEIGHT * kl_to_normal(mean, log_variance)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

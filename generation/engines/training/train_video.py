@@ -1,4 +1,4 @@
-"""pocket-video from nothing: `python -m generation.engines.training.train_video --minutes 100`.
+"""pocket-video from nothing: `python -m generation.engines.training.train_video --minutes 120`.
 
 Four stages, each resumed from its last checkpoint and stopped by its own share of the budget: autoencoder,
 text encoder, latents, denoiser; then the export to `generation/weights/pocket-video`. A stage that has used
@@ -22,8 +22,8 @@ from generation.engines.training.train_dit import train_dit
 from generation.engines.training.train_text import load_text, train_text
 from generation.engines.training.train_vae import train_vae
 
-VAE_SHARE, VAE_MOST = 0.25, 22.0
-TEXT_SHARE, TEXT_MOST = 0.03, 1.7
+VAE_SHARE, VAE_MOST = 0.25, 12.0
+TEXT_SHARE, TEXT_MOST = 0.03, 2.5
 LATENTS_SHARE = 0.06
 
 
@@ -49,7 +49,7 @@ def export(work: Path, folder: Path = WEIGHTS_FOLDER) -> int:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=100.0)
+    parser.add_argument("--minutes", type=float, default=120.0)
     parser.add_argument(
         "--dit-minutes", type=float, help="the denoiser's own budget, instead of what remains"
     )

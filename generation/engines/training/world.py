@@ -46,10 +46,10 @@ HELD_OUT_PAIRS = frozenset(
     {("purple", "square"), ("orange", "star"), ("cyan", "triangle"), ("pink", "circle")}
 )
 
-RADIUS_OF_SIZE = {"small": 9.0, "medium": 11.5, "large": 14.0}
+RADIUS_OF_SIZE = {"small": 10.5, "medium": 13.0, "large": 15.5}
 # Half the extent of a shape of radius 1, chosen so that shapes of one radius look equally large.
 EXTENT_OF_SHAPE = {"circle": 0.96, "square": 0.88, "triangle": 1.25, "star": 1.30}
-STAR_INNER = 0.50
+STAR_INNER = 0.45
 MOTION_REVERSED = {
     "left": "right",
     "right": "left",
