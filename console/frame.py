@@ -56,6 +56,7 @@ PLACES = (
     Place("Account", "Members", "people", "members", scope="read"),
     Place("Operate", "Jobs", "list", "operate_jobs", role=StaffRole.Role.OPERATOR),
     Place("Operate", "Lanes", "lanes", "operate_lanes", role=StaffRole.Role.OPERATOR),
+    Place("Operate", "Workers", "worker", "operate_workers", role=StaffRole.Role.OPERATOR),
     Place("Operate", "Models", "film", "operate_models", role=StaffRole.Role.OPERATOR),
 )
 # Pages that have no entry of their own light up the one they belong to.

@@ -8,6 +8,7 @@ from console import preferences
 from console.operations import jobs as operate_jobs
 from console.operations import lanes as operate_lanes
 from console.operations import models as operate_models
+from console.operations import workers as operate_workers
 from generation.pages import addresses, code, history, job, studio
 
 register_converter(addresses.JobAddress, "job")
@@ -43,6 +44,11 @@ urlpatterns = [
     path("operate/models/<int:model_id>/gate", operate_models.gate, name="operate_model_gate"),
     path("operate/models/<int:model_id>/<slug:verb>", operate_models.change, name="operate_model_change"),
     path("operate/models/changes/<int:entry_id>/undo", operate_models.undo, name="operate_model_undo"),
+    path("operate/workers/", operate_workers.workers, name="operate_workers"),
+    path("operate/workers/events", operate_workers.events, name="operate_workers_events"),
+    path("operate/workers/<uuid:worker_id>/preview", operate_workers.preview, name="operate_worker_preview"),
+    path("operate/workers/<uuid:worker_id>/state", operate_workers.change, name="operate_worker_state"),
+    path("operate/workers/changes/<int:entry_id>/undo", operate_workers.undo, name="operate_worker_undo"),
     path("preferences", preferences.preferences, name="preferences"),
     path("styleguide", preferences.styleguide, name="styleguide"),
 ]

@@ -169,6 +169,12 @@ STORAGES = {
 CHECKPOINT_ROOT = HOME / "checkpoints"
 WORK_ROOT = HOME / "work"  # files of attempts under way; nothing here outlives its attempt
 DELIVERY_URL_SECONDS = 60
+# Clips that a worker encodes, scans and signs beside the next one's steps; 0 lets the device wait for each.
+FINISHING_PLACES = env.integer("FINISHING_PLACES", 2, least=0, most=16)
+# A worker whose clips blow up so often, over so many prompts, within so many minutes is quarantined.
+NAN_QUARANTINE_ATTEMPTS = env.integer("NAN_QUARANTINE_ATTEMPTS", 3, least=1, most=1000)
+NAN_QUARANTINE_PROMPTS = env.integer("NAN_QUARANTINE_PROMPTS", 2, least=1, most=1000)
+NAN_QUARANTINE_MINUTES = env.integer("NAN_QUARANTINE_MINUTES", 30, least=1, most=1440)
 MAX_REQUEST_BYTES = 1_000_000
 DATA_UPLOAD_MAX_MEMORY_SIZE = 12_000_000
 FILE_UPLOAD_MAX_MEMORY_SIZE = 12_000_000

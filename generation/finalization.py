@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Max, Sum
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -36,7 +37,12 @@ class Ran:
     tokens_in: int = 0
     tokens_out: int = 0
     stages: dict[str, float] | None = None
+    trace: list[tuple[str, int, int]] | None = None
     device: str = ""
+    precision: str = ""
+    peak_memory_bytes: int = 0
+    checkpoint_bytes: int = 0
+    file_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,9 @@ class SignedFile:
 def begin_finishing(lease: Lease, ran: Ran) -> None:
     """All steps ran: from here on the latent is whole, and a lost worker costs no step."""
     with transaction.atomic():
-        _, job = lease.locked()
+        attempt, job = lease.locked()
+        # Known from now on, should the worker be lost: its time from here to its last word is not the device's.
+        Attempt.objects.filter(pk=attempt.pk).update(**_of_attempt(attempt, ran))
         if job.state == State.RUNNING:
             _move(job, State.FINISHING, "every step ran", steps_run=ran.steps, checkpoints=ran.checkpoints)
 
@@ -131,7 +139,7 @@ def send_to_review(lease: Lease, ran: Ran, cause: str) -> Job:
     with transaction.atomic():
         attempt, job = lease.locked()
         _end(attempt, Attempt.Outcome.REVIEW, ran, detail=cause)
-        return _move(job, State.REVIEW, cause)
+        return _move(job, State.REVIEW, cause, **_of_job(job, ran))
 
 
 def hold_for_signing(lease: Lease, ran: Ran, cause: str) -> Job:
@@ -140,7 +148,7 @@ def hold_for_signing(lease: Lease, ran: Ran, cause: str) -> Job:
         attempt, job = lease.locked()
         _end(attempt, Attempt.Outcome.HANDED_BACK, ran, detail=cause)
         operations.report("signing.unavailable", "error", f"job:{job.pk}", {"cause": cause})
-        return _move(job, State.HELD, "signing is not available", stages=ran.stages or {}, device=ran.device)
+        return _move(job, State.HELD, "signing is not available", **_of_job(job, ran))
 
 
 def deliver_held(job: Job, file: SignedFile) -> Job:
@@ -148,7 +156,8 @@ def deliver_held(job: Job, file: SignedFile) -> Job:
     with transaction.atomic():
         Asset.objects.create(job=job, fence=job.fence, **asdict(file))
         charge = _settle(job, "delivered", job.units_micro, Ran(steps=job.steps_run), "delivered")
-        return _finish(job, State.DELIVERED, "signed after waiting", charge, None)
+        whole = job.file_bytes + file.bytes
+        return _finish(job, State.DELIVERED, "signed after waiting", charge, None, file_bytes=whole)
 
 
 def give_up(job: Job, state: str, code: str, why: str) -> Job:
@@ -168,11 +177,14 @@ def fail(lease: Lease, ran: Ran, code: str, message: str) -> Job:
 
 
 def hand_back(lease: Lease, ran: Ran, cause: str) -> Job:
-    """Drain or preempt: the job keeps its progress and its place at the head of its lane."""
+    """Drain or preempt: the job keeps its progress and its place at the head of its lane.
+
+    One that was finishing stays so: the next claim adopts it, its checkpoint holds the whole latent.
+    """
     with transaction.atomic():
         attempt, job = lease.locked()
         _end(attempt, Attempt.Outcome.HANDED_BACK, ran, detail=cause)
-        return _back_to_queue(job, cause)
+        return _to_another(job, cause)
 
 
 def attempt_failed(lease: Lease, ran: Ran, detail: str) -> Job:
@@ -194,11 +206,7 @@ def failed_or_requeued(attempt: Attempt, job: Job, ran: Ran, detail: str, outcom
         "attempt." + outcome, "warning", f"job:{job.pk}", {"detail": detail, "fence": attempt.fence}
     )
     Job.objects.filter(pk=job.pk).update(attempts_failed=job.attempts_failed)
-    # A job that was finishing stays so: the next claim adopts it, its checkpoint holds the whole latent.
-    if job.state == State.FINISHING:
-        tickets.send_after_commit(job.lane.pool_id)
-        return job
-    return _back_to_queue(job, detail)
+    return _to_another(job, detail)
 
 
 def units_of(job: Job, ran: Ran) -> int:
@@ -216,8 +224,9 @@ def _failed(attempt: Attempt, job: Job, ran: Ran, code: str, message: str, detai
     return _finish(job, State.FAILED, code, charge, ran, attempts_failed=job.attempts_failed, **values)
 
 
-def _back_to_queue(job: Job, cause: str) -> Job:
-    _move(job, State.QUEUED, cause[:200], ahead_of_lane=True)
+def _to_another(job: Job, cause: str) -> Job:
+    if job.state != State.FINISHING:
+        _move(job, State.QUEUED, cause[:200], ahead_of_lane=True)
     tickets.send_after_commit(job.lane.pool_id)
     return job
 
@@ -242,8 +251,7 @@ def _finish(job: Job, state: str, cause: str, charge: Charge, ran: Ran | None, *
             "checkpoints": ran.checkpoints,
             "tokens_in": ran.tokens_in,
             "tokens_out": ran.tokens_out,
-            "stages": ran.stages or {},
-            "device": ran.device,
+            **_of_job(job, ran),
         }
     _move(job, state, cause, **values)
     name = "video" if job.kind == Kind.CLIP else "completion"
@@ -258,10 +266,37 @@ def _end(attempt: Attempt, outcome: str, ran: Ran, detail: str = "") -> None:
         ended_at=Now(),
         outcome=outcome,
         detail=detail,
-        gpu_ms=ran.gpu_ms,
-        stages=ran.stages or attempt.stages,
-        device=ran.device or attempt.device,
+        **_of_attempt(attempt, ran),
     )
+
+
+def _of_attempt(attempt: Attempt, ran: Ran) -> dict[str, Any]:
+    """The record's columns of an attempt; what `ran` doesn't know stays as it is."""
+    return {
+        "gpu_ms": ran.gpu_ms,
+        "stages": ran.stages or attempt.stages,
+        "trace": ran.trace or attempt.trace,
+        "device": ran.device or attempt.device,
+        "precision": ran.precision or attempt.precision,
+        "peak_memory_bytes": ran.peak_memory_bytes or attempt.peak_memory_bytes,
+        "checkpoint_bytes": ran.checkpoint_bytes or attempt.checkpoint_bytes,
+        "file_bytes": ran.file_bytes or attempt.file_bytes,
+    }
+
+
+def _of_job(job: Job, ran: Ran) -> dict[str, Any]:
+    """The same of its job, once the attempt has ended: stages and device of this one, sizes over all of them."""
+    over_all = job.attempts.aggregate(
+        peak=Max("peak_memory_bytes"), checkpoints=Sum("checkpoint_bytes"), files=Sum("file_bytes")
+    )
+    return {
+        "stages": ran.stages or {},
+        "device": ran.device,
+        "precision": ran.precision,
+        "peak_memory_bytes": over_all["peak"] or 0,
+        "checkpoint_bytes": over_all["checkpoints"] or 0,
+        "file_bytes": over_all["files"] or 0,
+    }
 
 
 def _move(job: Job, state: str, cause: str, **values: Any) -> Job:

@@ -19,7 +19,7 @@ UPDATE generation_attempt a
   FROM generation_worker w, generation_job j
  WHERE a.id = %(id)s AND a.ended_at IS NULL AND a.lease_expires_at > clock_timestamp()
    AND w.id = a.worker_id AND j.id = a.job_id AND j.fence = a.fence
-RETURNING w.desired, j.cancel_requested_at IS NOT NULL
+RETURNING w.desired, j.cancel_requested_at IS NOT NULL, a.preempt_reason
 """
 
 
@@ -29,10 +29,11 @@ class LeaseLost(Exception):
 
 @dataclass(frozen=True)
 class Wishes:
-    """What others want of a running attempt, read with every renewal."""
+    """What others want of a running attempt, read with every renewal. `preempt` is why it is to yield, or ""."""
 
     desired: str
     cancel: bool
+    preempt: str = ""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from django.db import connection, transaction
 from django.db.models import Count, Exists, OuterRef
 from django.db.models.functions import Now
 
-from generation import signing, tickets
+from generation import rollout, signing, tickets, worker_actions
 from generation.finalization import ChangedMeanwhile, Ran, failed_or_requeued, give_up
 from generation.models import Attempt, Job, State, Worker
 
@@ -42,13 +42,22 @@ def _reap_one(attempt_id: int) -> bool:
         )
         if attempt is None:
             return False
-        # How long the lost attempt computed is not known to the millisecond: the lane pays up to its last renewal.
-        last_renewal = attempt.lease_expires_at - timedelta(seconds=attempt.lease_seconds)
-        gpu_ms = max(0, int((last_renewal - attempt.started_at).total_seconds() * 1000))
         detail = f"the worker went silent at step {attempt.step}"
-        failed_or_requeued(attempt, attempt.job, Ran(gpu_ms=gpu_ms), detail, Attempt.Outcome.LOST)
+        ran = Ran(gpu_ms=_device_ms(attempt))
+        failed_or_requeued(attempt, attempt.job, ran, detail, Attempt.Outcome.LOST)
     logger.warning("lease ran out", extra={"job": str(attempt.job_id), "fence": attempt.fence})
     return True
+
+
+def _device_ms(attempt: Attempt) -> int:
+    """How long a lost attempt had the device. One that was finishing has said so itself when it left it.
+
+    Of another it is not known to the millisecond: the lane pays up to its last renewal.
+    """
+    if attempt.job.state == State.FINISHING and attempt.gpu_ms:
+        return attempt.gpu_ms
+    last_renewal = attempt.lease_expires_at - timedelta(seconds=attempt.lease_seconds)
+    return max(0, int((last_renewal - attempt.started_at).total_seconds() * 1000))
 
 
 def top_up_tickets() -> dict[str, int]:
@@ -101,6 +110,8 @@ def run() -> None:
     reap()
     top_up_tickets()
     forget_silent_workers()
+    worker_actions.expire_states()
+    rollout.end_quarantined_jobs()
     expire_reviews()
     expire_held()
     signing.deliver_held_clips()

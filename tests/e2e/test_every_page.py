@@ -12,6 +12,7 @@ OPERATORS = (
     "/operate/",
     "/operate/lanes/",
     "/operate/lanes/?edit=clips-plus",
+    "/operate/workers/",
     "/operate/models/",
     "/operate/models/?change=quarantine&model=1",
 )
