@@ -12,7 +12,9 @@ from ninja.utils import check_csrf
 from accounts.errors import ApiError
 from accounts.identity import Caller, key_caller, session_caller
 from billing.api import router as billing_router
+from billing.promotions_api import router as promotions_router
 from console.requests import from_status, render_error, report
+from generation.api.catalog import measured_router
 from generation.api.catalog import router as catalog_router
 from generation.api.completions import router as completions_router
 from generation.api.jobs import router as jobs_router
@@ -74,7 +76,9 @@ api = NinjaAPI(
 for _router in (videos_router, completions_router, catalog_router):
     api.add_router("/v1", _router)
 api.add_router("/api", jobs_router)
+api.add_router("/api", measured_router)
 api.add_router("/api", billing_router)
+api.add_router("/api", promotions_router)
 
 
 @api.exception_handler(ApiError)
