@@ -192,5 +192,12 @@ def _quote(caller: Caller, weighed: Weighed) -> dict:
         operation=weighed.kind,
         terms=weighed.terms,
     )
-    spec = specs.stored(weighed.spec)
-    return {"model": weighed.model.name, "spec": spec, "gpu_ms": weighed.gpu_ms, "quote": quote}
+    model, spec = weighed.model, specs.stored(weighed.spec)
+    return {
+        "model": model.name,
+        "spec": spec,
+        "full_precision": model.precision,
+        "low_precision": spec["precision"] != model.precision,
+        "gpu_ms": weighed.gpu_ms,
+        "quote": quote,
+    }

@@ -1,5 +1,6 @@
 """The models that may serve requests, and the two that ship with the repository."""
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,8 @@ from accounts.errors import ApiError
 from generation.engines import facts
 from generation.model_facts import FactsInvalid
 from generation.models import Kind, ModelLoad, RegisteredModel, Worker
+
+logger = logging.getLogger(__name__)
 
 Status = RegisteredModel.Status
 
@@ -61,8 +64,9 @@ DEFAULT = {shipped.kind: shipped.name for shipped in SHIPPED}
 
 
 def available() -> list[RegisteredModel]:
-    """The active revision of every model, by name."""
-    return list(RegisteredModel.objects.filter(status=Status.ACTIVE).order_by("name"))
+    """The active revision of every model whose facts can be read, by name."""
+    found = RegisteredModel.objects.filter(status=Status.ACTIVE).order_by("name")
+    return [model for model in found if _readable(model)]
 
 
 def find(name: str | None, kind: str) -> RegisteredModel:
@@ -73,17 +77,17 @@ def find(name: str | None, kind: str) -> RegisteredModel:
     if (name or DEFAULT[kind]) not in models:
         message = f"There is no {kind} model {name or DEFAULT[kind]!r:.80}. Available: {', '.join(models) or 'none'}."
         raise ApiError("model_not_found", message, param="model")
-    return _read(models[name or DEFAULT[kind]])
+    return models[name or DEFAULT[kind]]
 
 
-def _read(model: RegisteredModel) -> RegisteredModel:
-    """The row, once its facts are known to be readable."""
+def _readable(model: RegisteredModel) -> bool:
+    """Whether its facts are as they should be; the operators' page shows what is wrong with those that are not."""
     try:
         _ = model.can
     except FactsInvalid as problem:
-        message = f"{model.name} is registered wrongly and can't be used: {problem}"
-        raise ApiError("model_unavailable", message, param="model") from problem
-    return model
+        logger.error("a registered model can't be used", extra={"model": str(model), "problem": str(problem)})
+        return False
+    return True
 
 
 def revision(name: str, revision: str | None = None) -> RegisteredModel:

@@ -20,6 +20,7 @@ class Backlot(Schema):
     steps_run: int
     checkpoints: int
     seed: int
+    precision: str
     queue_position: int | None
     eta_s: float | None
     eta_low_s: float | None
@@ -102,6 +103,41 @@ class ModelList(Schema):
     data: list[Model]
 
 
+class Gate(Schema):
+    """The deploy gate that let the revision in."""
+
+    at: datetime
+    passed: bool
+    figures: dict[str, float]
+
+
+class Variant(Schema):
+    """A precision (with engine options, where there are any) as it was measured; nulls where it was not.
+
+    `speed` is how many times as fast as the full precision a clip was made over the same prompts on the same device.
+    """
+
+    precision: str
+    options: dict[str, Any]
+    speed: float | None
+    match_rates: dict[str, float | None] | None
+    seconds_per_clip: float | None
+    prompts: int | None
+    seed: int | None
+    device: str | None
+    measured_at: datetime | None
+
+
+class MeasuredModel(Model):
+    gate: Gate | None
+    variants: list[Variant]
+
+
+class MeasuredModelList(Schema):
+    object: Literal["list"]
+    data: list[MeasuredModel]
+
+
 class Event(Schema):
     at: datetime
     from_state: str
@@ -110,8 +146,16 @@ class Event(Schema):
     fence: int
 
 
+class StageSpan(Schema):
+    """When a stage ran, in milliseconds since the attempt's `started_at`."""
+
+    stage: str
+    start_ms: int
+    end_ms: int
+
+
 class AttemptDocument(Schema):
-    """One worker's turn: `outcome` is empty while it runs."""
+    """One worker's turn: `outcome` is empty while it runs. The device is free for the next job after `decode`."""
 
     fence: int
     started_at: datetime
@@ -123,8 +167,17 @@ class AttemptDocument(Schema):
     resumed_from_step: int
     checkpoints: int
     device: str
+    precision: str
     gpu_ms: int
     stages: dict[str, Any]
+    trace: list[StageSpan]
+    peak_memory_bytes: int
+    checkpoint_bytes: int
+    file_bytes: int
+    preempt_requested_at: datetime | None
+    preempt_reason: str
+    yield_ms: int | None
+    return_position: int | None
 
 
 class JobDocument(Schema):
@@ -133,6 +186,7 @@ class JobDocument(Schema):
     id: str
     kind: Literal["clip", "code"]
     model: str
+    precision: str
     state: str
     cause: str
     prompt: str
@@ -147,6 +201,10 @@ class JobDocument(Schema):
     tokens_out: int
     stages: dict[str, Any]
     device: str
+    model_revision: str
+    peak_memory_bytes: int
+    checkpoint_bytes: int
+    file_bytes: int
     error: VideoError | None
     queue_position: int | None
     eta_s: float | None

@@ -114,6 +114,9 @@ def _document(job: Job) -> dict[str, Any]:
         **shapes.money(job),
         "id": job.public_id,
         "model": job.model.name,
+        "model_revision": job.model.revision,
+        **{name: getattr(job, name) for name in ("peak_memory_bytes", "checkpoint_bytes", "file_bytes")},
+        "precision": shapes.precision(job),
         "cause": job.state_cause,
         "steps_run": shapes.steps_run(job, live),
         "checkpoints": max(job.checkpoints, live.checkpoints if live else 0),
@@ -126,4 +129,6 @@ def _document(job: Job) -> dict[str, Any]:
 
 
 def _attempt(attempt: Attempt) -> dict[str, Any]:
-    return {name: getattr(attempt, name) for name in documents.AttemptDocument.model_fields}
+    values = {name: getattr(attempt, name) for name in documents.AttemptDocument.model_fields}
+    spans = [dict(zip(("stage", "start_ms", "end_ms"), entry, strict=True)) for entry in attempt.trace]
+    return values | {"trace": spans}

@@ -8,6 +8,8 @@ from typing import Any
 
 from django.db.models import Prefetch, QuerySet
 
+from generation.evaluation.effects import Measured, Variant
+from generation.model_facts import CodeFacts
 from generation.models import Asset, Attempt, Job, Kind, RegisteredModel, State
 from generation.standing import Standing
 from safety.models import Credential
@@ -90,12 +92,18 @@ def _extras(
         "steps_run": steps_run(job, live),
         "checkpoints": max(job.checkpoints, live.checkpoints if live else 0),
         "seed": job.seed,
+        "precision": precision(job),
         **where(standing),
         **money(job),
         "decision": str(job.decision_id),
         "credentials": states.get(digest) if digest else None,
         "stages": job.stages or (live.stages if live else {}),
     }
+
+
+def precision(job: Job) -> str:
+    """The precision that the job was admitted with; jobs from before it was recorded ran at the model's full one."""
+    return job.spec.get("precision") or job.model.precision
 
 
 def where(standing: Standing | None) -> dict[str, Any]:
@@ -160,8 +168,52 @@ def model_object(model: RegisteredModel) -> dict[str, Any]:
             "kind": model.kind,
             "revision": model.revision,
             "description": model.description,
-            **model.facts,
+            **_can(model),
         },
+    }
+
+
+def _can(model: RegisteredModel) -> dict[str, Any]:
+    """What the model can do, as far as it matters to who asks; the first precision is the full one."""
+    can = model.can
+    shared = {"precisions": list(can.precisions), "low_precision": can.low_precision}
+    if isinstance(can, CodeFacts):
+        return {"context": can.context, **shared}
+    return {
+        "sizes": list(can.sizes),
+        "seconds": list(can.seconds),
+        "fps": can.fps,
+        "guidance": can.guidance,
+        "steps_most": can.steps_most,
+        "image_to_video": can.image_to_video,
+        **shared,
+    }
+
+
+def measured_object(model: RegisteredModel, measured: Measured) -> dict[str, Any]:
+    """The model with what was measured of it: its deploy gate, and match rates and speed per precision."""
+    gate = measured.gate
+    return {
+        **model_object(model),
+        "gate": {"at": gate.at, "passed": gate.passed, "figures": gate.figures} if gate else None,
+        "variants": [_variant(variant) for variant in measured.variants],
+    }
+
+
+def _variant(variant: Variant) -> dict[str, Any]:
+    run = variant.prompts
+    return {
+        "precision": variant.precision,
+        "options": variant.options,
+        "speed": variant.speed,
+        "match_rates": {name: rate for name, rate in variant.rates.items() if name != "seconds"}
+        if run
+        else None,
+        "seconds_per_clip": variant.rates["seconds"],
+        "prompts": run.count if run else None,
+        "seed": run.seed if run else None,
+        "device": run.device if run else None,
+        "measured_at": run.at if run else None,
     }
 
 
