@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime
 from django.db import transaction
 from django.db.models import Q
 
-from billing import allowance
+from billing import allowance, overage
 from billing.models import Account, Wallet
 
 Kind = Account.Kind
@@ -50,8 +50,17 @@ class Books:
         self.wallet.allowance_day_granted = state.granted
         self.wallet.allowance_month_spent = state.spent_before
 
+    def overage_state(self) -> overage.State:
+        month = self.wallet.overage_month
+        ends = overage.ends_at(month) if month else None
+        left = sum(a.balance for a in self.buckets() if a.kind == Kind.OVERAGE and a.expires_at == ends)
+        return overage.State(month, self.wallet.overage_granted, left)
+
+    def keep_overage_state(self, state: overage.State) -> None:
+        self.wallet.overage_month, self.wallet.overage_granted = state.month, state.granted
+
     def expired(self, at: datetime) -> list[Account]:
-        """Promotional accounts that are over but still have something in them."""
+        """Promotional and overage accounts that are over but still have something in them."""
         return [a for a in self.buckets() if a.expires_at is not None and a.expires_at <= at and a.balance]
 
     def move(self, account: Account, amount: int) -> None:
@@ -95,7 +104,7 @@ def open_books(organization_id: int) -> Books:
     return Books(wallet, _accounts(organization_id))
 
 
-def preview_books(organization_id: int, caps: allowance.Caps, at: datetime) -> Books:
+def preview_books(organization_id: int, caps: allowance.Caps, at: datetime, overage_limit: int = 0) -> Books:
     """The books as a use at `at` would find them, without a lock and without writing: for quotes and balances."""
     wallet = Wallet.objects.filter(pk=organization_id).first() or Wallet(organization_id=organization_id)
     accounts = _accounts(organization_id)
@@ -109,7 +118,19 @@ def preview_books(organization_id: int, caps: allowance.Caps, at: datetime) -> B
     due = allowance.roll(books.allowance_state(), utc_day(at), caps)
     books.move(books.own(Kind.ALLOWANCE), due.grant - due.expire)
     books.keep_allowance_state(due.state)
+    _preview_overage(books, overage.roll(books.overage_state(), utc_day(at), overage_limit))
     return books
+
+
+def _preview_overage(books: Books, due: overage.Roll) -> None:
+    ends = overage.ends_at(due.state.month)
+    account = next((a for a in books.accounts if a.kind == Kind.OVERAGE and a.expires_at == ends), None)
+    if account is None and due.grant:
+        account = Account(organization_id=books.wallet.pk, kind=Kind.OVERAGE, balance=0, expires_at=ends)
+        books.accounts.append(account)
+    if account is not None:
+        books.move(account, due.grant - due.withdraw)
+    books.keep_overage_state(due.state)
 
 
 def _accounts(organization_id: int) -> list[Account]:

@@ -5,10 +5,6 @@ then accounts. All that moves an organization's money happens under the lock on 
 requests can never spend the same credit. Platform accounts are never updated: they are summed from their entries.
 """
 
-import hashlib
-import json
-import uuid
-from collections import defaultdict
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
@@ -18,66 +14,40 @@ from django.utils import timezone
 from accounts import audit
 from accounts.errors import ApiError
 from accounts.models import User
-from billing import allowance, waterfall
-from billing.books import Books, open_books, utc_day, wallet_for
-from billing.models import Account, Charge, Decision, Entry, Hold, HoldPart, Transaction
+from billing import waterfall
+from billing.books import Books, open_books, wallet_for
+from billing.models import Account, Charge, Decision, Hold, HoldPart, Transaction
+from billing.posting import Moves, post, posted_before, request_hash, reused, reverse
+from billing.rolls import expire, expire_what_came_back_late, roll
 
-__all__ = ["HoldResolved", "capture", "grant", "hold", "open_books", "release", "roll", "wallet_for"]
+__all__ = [
+    "HoldResolved",
+    "Moves",
+    "capture",
+    "expire",
+    "grant",
+    "hold",
+    "open_books",
+    "open_promotional",
+    "owed",
+    "post",
+    "posted_before",
+    "receivable",
+    "release",
+    "request_hash",
+    "reused",
+    "reverse",
+    "roll",
+    "wallet_for",
+]
 
 Kind = Account.Kind
-Moves = Iterable[tuple[Account, int]]
 MOST_AT_ONCE = 10**15  # micro-credits; more in one grant is a typing error, and a bigint has its limit
 PROMOTION_LASTS = timedelta(days=365)
 
 
 class HoldResolved(Exception):
     """The hold was captured, released or expired before: it resolves once."""
-
-
-def post(
-    books: Books, moves: Moves, *, operation: str, key: str, asked: dict, **about: object
-) -> Transaction:
-    """Write one balanced transaction. `about`: kind, reason, at, and where there is one hold, charge, actor."""
-    net: dict[Account, int] = defaultdict(int)
-    for account, amount in moves:
-        net[account] += amount
-    for account, amount in net.items():
-        books.move(account, amount)
-    posted = Transaction.objects.create(
-        organization_id=books.wallet.pk,
-        operation=operation,
-        idempotency_key=key,
-        request_hash=request_hash(asked),
-        available_after=books.available,
-        held_after=books.held,
-        **about,
-    )
-    Entry.objects.bulk_create(
-        Entry(transaction=posted, account=account, amount=amount) for account, amount in net.items() if amount
-    )
-    return posted
-
-
-def posted_before(organization_id: int, operation: str, key: str, asked: dict) -> Transaction | None:
-    """The first result of this key, if any. Raises `ApiError` idempotency_key_reused for another request."""
-    first = Transaction.objects.filter(
-        organization_id=organization_id, operation=operation, idempotency_key=key
-    ).first()
-    if first is not None and first.request_hash != request_hash(asked):
-        raise reused(f"{operation} {key}")
-    return first
-
-
-def request_hash(asked: dict) -> str:
-    """sha256, in hex, of what was asked for under an idempotency key."""
-    return hashlib.sha256(json.dumps(asked, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def reused(what: str) -> ApiError:
-    return ApiError(
-        "idempotency_key_reused",
-        f"{what} was asked for before with other contents. Nothing was changed; use a new key for a new request.",
-    )
 
 
 @transaction.atomic
@@ -105,7 +75,8 @@ def grant(
     books = open_books(organization_id)
     if first := posted_before(organization_id, "grant", idempotency_key, asked):
         return first
-    account = _bucket_for(books, bucket, _expiry(bucket, expires_at, at))
+    until = _expiry(bucket, expires_at, at)
+    account = books.own(Kind.PURCHASED) if bucket == Kind.PURCHASED else open_promotional(books, until)
     before = books.available
     posted = post(
         books,
@@ -166,78 +137,27 @@ def _expiry(bucket: str, expires_at: datetime | None, at: datetime) -> datetime 
     return expires_at or at + PROMOTION_LASTS
 
 
-def _bucket_for(books: Books, bucket: str, expires_at: datetime | None) -> Account:
-    if bucket == Kind.PURCHASED:
-        return books.own(Kind.PURCHASED)
+def open_promotional(books: Books, until: datetime) -> Account:
+    """A new account for credits that are over at `until`."""
     opened = Account.objects.create(
-        organization_id=books.wallet.pk, kind=Kind.PROMOTIONAL, balance=0, expires_at=expires_at
+        organization_id=books.wallet.pk, kind=Kind.PROMOTIONAL, balance=0, expires_at=until
     )
     books.accounts.append(opened)
     return opened
 
 
-def roll(books: Books, caps: allowance.Caps, *, at: datetime) -> None:
-    """Post what is due before a use: promotions that ran out, yesterday's allowance, today's allowance."""
-    for account in books.expired(at):
-        _expire(
-            books,
-            [(account, account.balance)],
-            key=str(uuid.uuid4()),
-            reason="Promotional credits expired",
-            at=at,
-        )
-    state = books.allowance_state()
-    due = allowance.roll(state, utc_day(at), caps)
-    own, platform = books.own(Kind.ALLOWANCE), books.platform(Kind.ALLOWANCE)
-    if due.expire:
-        reason = f"Rest of the allowance of {state.day:%Y-%m-%d}"
-        _expire(books, [(own, due.expire)], key=f"allowance:{state.day}", reason=reason, at=at)
-    if due.grant:
-        post(
-            books,
-            [(own, due.grant), (platform, -due.grant)],
-            operation="allowance",
-            # What is granted for a day only grows, so the sum after this grant names it.
-            key=f"{due.state.day}:{due.state.granted}",
-            asked={"grant": due.grant},
-            kind=Transaction.Kind.ALLOWANCE,
-            reason=f"Allowance of {due.state.day:%Y-%m-%d}",
-            at=at,
-        )
-    if due.state != state:
-        _save_allowance(books, due.state)
+def receivable(books: Books) -> Account:
+    """What the organization owes, as the account that is never above zero; opened at the first need."""
+    known = next((a for a in books.accounts if a.kind == Kind.RECEIVABLE), None)
+    if known is None:
+        known = Account.objects.create(organization_id=books.wallet.pk, kind=Kind.RECEIVABLE, balance=0)
+        books.accounts.append(known)
+    return known
 
 
-def _save_allowance(books: Books, state: allowance.State) -> None:
-    books.keep_allowance_state(state)
-    books.wallet.save(update_fields=["allowance_day", "allowance_day_granted", "allowance_month_spent"])
-
-
-def _expire(
-    books: Books,
-    amounts: list[tuple[Account, int]],
-    *,
-    key: str,
-    reason: str,
-    at: datetime,
-    hold: Hold | None = None,
-) -> None:
-    """Take credits back to where they were granted from."""
-    moves = []
-    for account, amount in amounts:
-        source = Kind.ALLOWANCE if account.kind == Kind.ALLOWANCE else Kind.GRANTS
-        moves += [(account, -amount), (books.platform(source), amount)]
-    post(
-        books,
-        moves,
-        operation="expiry",
-        key=key,
-        asked={"amounts": [[account.pk, amount] for account, amount in amounts]},
-        kind=Transaction.Kind.EXPIRY,
-        reason=reason,
-        hold=hold,
-        at=at,
-    )
+def owed(books: Books) -> int:
+    """What the organization owes, in micro-credits."""
+    return -sum(a.balance for a in books.accounts if a.kind == Kind.RECEIVABLE)
 
 
 def hold(books: Books, takes: Iterable[waterfall.Take], *, decision: Decision, at: datetime) -> Hold:
@@ -322,7 +242,7 @@ def _resolve(
         charge=charge,
         at=at,
     )
-    _expire_what_came_back_late(books, held, back, at)
+    expire_what_came_back_late(books, held, back, at)
     return posted
 
 
@@ -335,20 +255,3 @@ def _released_parts(parts: list[HoldPart], captured: int) -> list[tuple[HoldPart
         if part.amount > taken:
             back.append((part, part.amount - taken))
     return back
-
-
-def _expire_what_came_back_late(
-    books: Books, held: Hold, back: list[tuple[HoldPart, int]], at: datetime
-) -> None:
-    """An allowance of an earlier day and a promotion that ran out meanwhile don't come back to be spent."""
-    today, late, state = books.wallet.allowance_day, [], books.allowance_state()
-    for part, amount in back:
-        if part.allowance_day is not None and today is not None and part.allowance_day < today:
-            state = allowance.given_back_late(state, part.allowance_day, amount)
-            late.append((part.account, amount))
-        elif part.account.expires_at is not None and part.account.expires_at <= at:
-            late.append((part.account, amount))
-    if late:
-        reason = "Came back after its time was over"
-        _expire(books, late, key=f"hold:{held.pk}", reason=reason, at=at, hold=held)
-        _save_allowance(books, state)

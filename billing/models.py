@@ -4,6 +4,7 @@ All amounts are integer micro-credits, all units integer micro-units. What the d
 guards.py and in the constraints here; how money moves is told in docs/billing.md.
 """
 
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
@@ -260,6 +261,8 @@ class Transaction(models.Model):
         indexes = [
             # The statement of an organization, newest first, page by page.
             models.Index(F("organization"), F("id").desc(), name="transaction_newest_first"),
+            # The revenue pages read a span of days over all organizations; rows come in the order of time.
+            BrinIndex(fields=["at"], autosummarize=True, name="transaction_by_time"),
         ]
         triggers = guards.transaction_triggers()
 

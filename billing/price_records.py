@@ -1,5 +1,6 @@
 """What things cost and what is promised, as dated rows: a change is a newer row, the newest in force counts."""
 
+import pgtrigger
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
@@ -18,8 +19,23 @@ class Operation(models.TextChoices):
     ALLOWANCE = "allowance", "Included allowance"
 
 
+# A price that was ever in force is kept for good. The seconds are for the clocks of those who read prices.
+_IN_FORCE = pgtrigger.Condition("OLD.effective_from <= clock_timestamp() + interval '5 seconds'")
+
+
+def _kept_once_in_force() -> list[pgtrigger.Trigger]:
+    return [
+        pgtrigger.Protect(name="never_changed", operation=pgtrigger.Update),
+        pgtrigger.Protect(name="kept_once_in_force", operation=pgtrigger.Delete, condition=_IN_FORCE),
+        *(trigger for trigger in append_only() if trigger.name == "no_truncate"),
+    ]
+
+
 class PriceVersion(models.Model):
-    """The price of a compute unit from a moment on. A change is a newer row; the newest in force counts."""
+    """The price of a compute unit from a moment on. A change is a newer row; the newest in force counts.
+
+    A row is never changed. One that isn't in force yet may be taken back; the audit log keeps what it was.
+    """
 
     operation = models.CharField(max_length=12, choices=Operation.choices)
     micro_per_unit = models.BigIntegerField()
@@ -42,7 +58,7 @@ class PriceVersion(models.Model):
             ),
             models.CheckConstraint(name="price_reason_written", condition=Q(reason__regex=WRITTEN)),
         ]
-        triggers = append_only()
+        triggers = _kept_once_in_force()
 
     def __str__(self) -> str:
         return f"{self.operation} from {self.effective_from:%Y-%m-%d}"

@@ -4,6 +4,7 @@ import uuid
 from datetime import timedelta
 from typing import ClassVar
 
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
@@ -174,6 +175,8 @@ class UsageEvent(models.Model):
         indexes = [
             # Usage by minute, model, key and member, over any span.
             models.Index(fields=["organization", "at"], name="usage_by_time"),
+            # The same over all organizations: revenue by model, and what another price would have brought.
+            BrinIndex(fields=["at"], autosummarize=True, name="usage_by_time_of_all"),
         ]
         triggers = append_only()
 

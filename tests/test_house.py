@@ -49,7 +49,7 @@ IMPURE = {
 IMPURE_CALLS = {"now", "utcnow", "today"}
 MODEL_LIBRARIES = ("torch", "diffusers", "transformers", "accelerate", "vllm", "safetensors")
 # Rows of the ledger. Whoever else writes them goes around its locks; guards.py holds the database's own triggers.
-LEDGER = ("billing/ledger.py", "billing/guards.py")
+LEDGER = ("billing/ledger.py", "billing/posting.py", "billing/guards.py")
 LEDGER_ROWS = ("Transaction", "Entry", "Hold", "HoldPart")
 WRITES = re.compile(
     rf"\b(?:{'|'.join(LEDGER_ROWS)})\.objects\.(?:\w+\(.*\)\.)*(?:create|bulk_create|get_or_create|update|delete)\("
