@@ -35,6 +35,7 @@ class Approvable(actions.Action):
     """
 
     approver_role: ClassVar[str | None] = None
+    approved_by: User | None = None  # the second person, while `approve` carries the action out
 
     @abstractmethod
     def payload(self) -> dict:
@@ -96,6 +97,7 @@ def approve(approval_id: int, actor: User, reason: str) -> AuditEntry:
         _refuse_oneself(approval, actor)
         staff.require(actor, approval.role)
         action = rebuild(approval)
+        action.approved_by = actor
         staff.require(approval.requested_by, action.role)
         approved = {"approval": approval.pk, "approved_by": actor.email}
         asked_by = approval.requested_by
