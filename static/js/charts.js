@@ -1,0 +1,77 @@
+// Every <figure data-chart> of a page, drawn by Plotly from the JSON beside it; drawn again when the theme changes.
+//
+// The JSON: {kind: "bar" | "line", stacked, unit, dates, target?: {value, label}, series: [{name, tier?, x: [], y: []}]}.
+// `dates` means that x are moments in UTC, and they are shown in UTC, as the page's own tables are. A series takes its
+// tier's colour, or the next of a fixed row; its name stands in the legend, and the same figures in the table behind it.
+
+const ROW = ["--accent", "--tier-enterprise", "--warning", "--tier-pro", "--tier-plus", "--danger", "--ok", "--tier-free"];
+const figures = [...document.querySelectorAll("figure[data-chart]")];
+const resized = new ResizeObserver((changes) => {
+  for (const { target } of changes) if (target.data) window.Plotly.Plots.resize(target);
+});
+
+// Plotly can't read light-dark(): let the browser resolve the token first.
+function colour(name) {
+  const probe = document.createElement("i");
+  probe.style.color = `var(${name})`;
+  document.body.append(probe);
+  const value = getComputedStyle(probe).color;
+  probe.remove();
+  return value;
+}
+
+const colourOf = (series, place) => colour(series.tier ? `--tier-${series.tier}` : ROW[place % ROW.length]);
+
+function traces({ kind, unit, series }) {
+  return series.map((one, place) => {
+    const ink = colourOf(one, place);
+    const hovertemplate = `%{y:.4~g} ${unit}<extra>${escaped(one.name)}</extra>`;
+    const shared = { x: one.x, y: one.y, name: escaped(one.name), hovertemplate, showlegend: false };
+    return kind === "bar"
+      ? { ...shared, type: "bar", marker: { color: ink } }
+      : { ...shared, type: "scatter", mode: "lines+markers", line: { color: ink, width: 2 }, marker: { color: ink, size: 4 }, connectgaps: false };
+  });
+}
+
+// Plotly reads a little HTML in its texts.
+const escaped = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
+
+function layout({ kind, stacked, unit, dates, target }) {
+  const ink = colour("--ink-3"), line = colour("--line");
+  const sans = getComputedStyle(document.body).fontFamily;
+  return {
+    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", barmode: stacked ? "stack" : "group", bargap: 0.25,
+    font: { family: sans, size: 12, color: ink }, margin: { l: 56, r: 12, t: 10, b: 34 }, hovermode: kind === "bar" ? "closest" : "x unified",
+    hoverlabel: { bgcolor: colour("--raised"), bordercolor: line, font: { family: sans, size: 12, color: colour("--ink") } },
+    xaxis: { type: dates ? "date" : "category", showgrid: false, zeroline: false, linecolor: line, fixedrange: true, nticks: 8, automargin: true },
+    yaxis: { rangemode: "tozero", gridcolor: line, zeroline: false, fixedrange: true, nticks: 5, title: { text: unit, standoff: 8, font: { size: 11 } } },
+    shapes: target ? [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: target.value, y1: target.value, line: { color: colour("--ink-2"), width: 1, dash: "dash" } }] : [],
+    annotations: target ? [{ xref: "paper", x: 0, xanchor: "left", y: target.value, yanchor: "bottom", text: escaped(target.label), showarrow: false, font: { size: 11, color: colour("--ink-2") } }] : [],
+  };
+}
+
+function legend(figure, series) {
+  figure.querySelector("[data-chart-legend]").replaceChildren(...series.map((one, place) => {
+    const item = document.createElement("span");
+    item.className = "chart-key";
+    item.textContent = one.name;
+    item.style.setProperty("--key", colourOf(one, place));
+    return item;
+  }));
+}
+
+function draw() {
+  if (!window.Plotly) return;
+  for (const figure of figures) {
+    const data = JSON.parse(figure.querySelector("script[type='application/json']").textContent);
+    const plot = figure.querySelector("[data-plot]");
+    legend(figure, data.series);
+    window.Plotly.react(plot, traces(data), layout(data), { displayModeBar: false, responsive: false });
+    resized.observe(plot);
+  }
+}
+
+document.addEventListener("backlot:theme", draw);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+if (document.readyState === "complete") draw();
+else window.addEventListener("load", draw);
