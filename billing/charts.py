@@ -1,20 +1,37 @@
-"""A chart as a page shows it: what Plotly draws (static/js/charts.js) and the table behind it (templates/parts/chart.html)."""
+"""A chart as a page shows it: what Plotly draws (static/js/charts.js) and the table behind it (parts/chart.html)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from django.utils.html import format_html
+
+MISSING = "–"
 MOST_ROWS = 400  # of the table behind a chart; more belongs into a CSV
 
 
 @dataclass(frozen=True)
 class Series:
-    """One line or one colour of bars. `tier` gives it its tier's colour; a y of None is a gap."""
+    """One line or one colour of bars. `tier` gives it its tier's colour; a y of None is a gap.
+
+    `links` are addresses of the rows that each point counts, as many as there are x.
+    """
 
     name: str
     x: Sequence[str]
     y: Sequence[float | int | None]
     tier: str = ""
+    links: Sequence[str] = ()
+
+    @property
+    def cells(self) -> dict[str, str]:
+        """The figures as the table has them, by x; one with rows behind it leads to them."""
+        figures = dict(zip(self.x, map(_figure, self.y), strict=True))
+        linked = {
+            x: format_html('<a class="linked" href="{}">{}</a>', link, figures[x])
+            for x, link in zip(self.x, self.links, strict=False)
+        }
+        return {**figures, **linked}
 
 
 @dataclass(frozen=True)
@@ -45,7 +62,10 @@ class Chart:
             "unit": self.unit,
             "dates": self.dates,
             "target": self.target,
-            "series": [{"name": s.name, "tier": s.tier, "x": list(s.x), "y": list(s.y)} for s in self.series],
+            "series": [
+                {"name": s.name, "tier": s.tier, "x": list(s.x), "y": list(s.y), "links": list(s.links)}
+                for s in self.series
+            ],
         }
 
     @property
@@ -65,10 +85,8 @@ class Chart:
     def _all_rows(self) -> list[list[str]]:
         ticks = list(dict.fromkeys(x for series in self.series for x in series.x))
         ticks = sorted(ticks, reverse=True) if self.dates else ticks
-        by_tick = [dict(zip(series.x, series.y, strict=True)) for series in self.series]
-        return [
-            [tick.replace("T", " "), *(_figure(values.get(tick)) for values in by_tick)] for tick in ticks
-        ]
+        by_tick = [series.cells for series in self.series]
+        return [[tick.replace("T", " "), *(cells.get(tick, MISSING) for cells in by_tick)] for tick in ticks]
 
 
 def tick(moment: datetime) -> str:
@@ -77,4 +95,4 @@ def tick(moment: datetime) -> str:
 
 
 def _figure(value: float | int | None) -> str:
-    return "–" if value is None else f"{value:,.6f}".rstrip("0").rstrip(".")
+    return MISSING if value is None else f"{value:,.6f}".rstrip("0").rstrip(".")

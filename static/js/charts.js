@@ -1,8 +1,9 @@
 // Every <figure data-chart> of a page, drawn by Plotly from the JSON beside it; drawn again when the theme changes.
 //
-// The JSON: {kind: "bar" | "line", stacked, unit, dates, target?: {value, label}, series: [{name, tier?, x: [], y: []}]}.
+// The JSON: {kind: "bar" | "line", stacked, unit, dates, target?: {value, label}, series: [{name, tier?, x: [], y: [], links?: []}]}.
 // `dates` means that x are moments in UTC, and they are shown in UTC, as the page's own tables are. A series takes its
 // tier's colour, or the next of a fixed row; its name stands in the legend, and the same figures in the table behind it.
+// A point with a link opens the rows that it counts.
 
 const ROW = ["--accent", "--tier-enterprise", "--warning", "--tier-pro", "--tier-plus", "--danger", "--ok", "--tier-free"];
 const figures = [...document.querySelectorAll("figure[data-chart]")];
@@ -26,7 +27,7 @@ function traces({ kind, unit, series }) {
   return series.map((one, place) => {
     const ink = colourOf(one, place);
     const hovertemplate = `%{y:.4~g} ${unit}<extra>${escaped(one.name)}</extra>`;
-    const shared = { x: one.x, y: one.y, name: escaped(one.name), hovertemplate, showlegend: false };
+    const shared = { x: one.x, y: one.y, customdata: one.links, name: escaped(one.name), hovertemplate, showlegend: false };
     return kind === "bar"
       ? { ...shared, type: "bar", marker: { color: ink } }
       : { ...shared, type: "scatter", mode: "lines+markers", line: { color: ink, width: 2 }, marker: { color: ink, size: 4 }, connectgaps: false };
@@ -60,6 +61,12 @@ function legend(figure, series) {
   }));
 }
 
+function opening(plot, series) {
+  if (plot.dataset.opens || !series.some((one) => one.links?.length)) return;
+  plot.dataset.opens = "";
+  plot.on("plotly_click", ({ points }) => { if (points[0].customdata) window.location.assign(points[0].customdata); });
+}
+
 function draw() {
   if (!window.Plotly) return;
   for (const figure of figures) {
@@ -68,6 +75,7 @@ function draw() {
     legend(figure, data.series);
     window.Plotly.react(plot, traces(data), layout(data), { displayModeBar: false, responsive: false });
     resized.observe(plot);
+    opening(plot, data.series);
   }
 }
 
