@@ -15,7 +15,11 @@ class ModelFacts:
     """What the model does best. The defaults are pocket-video's.
 
     `sizes` are "WIDTHxHEIGHT" in pixels, `seconds` the lengths it can make, `max_sequence_length` the prompt's length
-    in tokens that it was trained with (padding is part of what it saw, so serving uses the same).
+    in tokens that it was trained with (padding is part of what it saw, so serving uses the same). `image_to_video`
+    says that it can begin from a picture. `preview` is how an early look is made: "vae", or "linear" through
+    `preview_projection` (one row of red, green, blue per latent channel and a last row to add; see projection.py).
+    `decode_s_per_megapixel` is the time budget of decoding, per million pixels over all frames; None where nobody
+    has measured it. `options` are the engine's settings (options.py) where the registry's row chooses none.
     """
 
     width: int = 64
@@ -26,6 +30,19 @@ class ModelFacts:
     max_sequence_length: int = 64
     sizes: tuple[str, ...] = ("64x64",)
     seconds: tuple[int, ...] = (2,)
+    image_to_video: bool = False
+    preview: str = "vae"
+    preview_projection: tuple = ()
+    decode_s_per_megapixel: float | None = None
+    options: dict | None = None
+
+    @property
+    def shapes(self) -> list[tuple[int, int, int]]:
+        """Every (width, height, frames) that is offered, the one it does best first."""
+        sizes = [tuple(int(side) for side in size.split("x")) for size in self.sizes]
+        listed = [(*size, seconds * self.fps) for size in sizes for seconds in self.seconds]
+        best = (self.width, self.height, self.frames)
+        return [best, *(shape for shape in listed if shape != best)]
 
 
 def read(folder: Path) -> ModelFacts:
@@ -41,9 +58,17 @@ def read(folder: Path) -> ModelFacts:
     unknown = sorted(set(written) - known)
     if unknown:
         raise ModelUnavailable(f"{path} has unknown keys: {', '.join(unknown)}")
-    return ModelFacts(
+    facts = ModelFacts(
         **{key: tuple(value) if isinstance(value, list) else value for key, value in written.items()}
     )
+    if facts.preview not in ("vae", "linear") or (facts.preview == "linear" and not facts.preview_projection):
+        raise ModelUnavailable(f'{path}: preview is "vae", or "linear" with a preview_projection.')
+    return facts
+
+
+def decode_estimate_s(s_per_megapixel: float, width: int, height: int, frames: int) -> float:
+    """Seconds that decoding may take, by the pixels of all frames."""
+    return s_per_megapixel * width * height * frames / 1e6
 
 
 def revision_of(folder: Path) -> str:

@@ -26,7 +26,8 @@ class FinitenessGuard:
         landing = torch.empty((), dtype=torch.bool, pin_memory=True)
         landing.copy_(flag, non_blocking=True)
         landed = torch.cuda.Event()
-        landed.record()
+        # The stream of the latent's own device, which need not be the process's current one.
+        landed.record(torch.cuda.current_stream(latents.device))
         self._on_the_way.append((landed, landing))
 
     def finite(self, *, to_the_end: bool) -> bool:

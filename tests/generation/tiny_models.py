@@ -3,9 +3,24 @@
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKLWan, FlowMatchEulerDiscreteScheduler, WanPipeline, WanTransformer3DModel
+from diffusers import (
+    AutoencoderKLWan,
+    FlowMatchEulerDiscreteScheduler,
+    WanImageToVideoPipeline,
+    WanPipeline,
+    WanTransformer3DModel,
+)
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, UMT5Config, UMT5EncoderModel
+from transformers import (
+    CLIPImageProcessorPil,
+    CLIPVisionConfig,
+    CLIPVisionModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+    UMT5Config,
+    UMT5EncoderModel,
+)
 
 NEW_LINE = "Ċ"
 ASCII = [chr(code) for code in range(33, 127)] + ["Ġ", NEW_LINE]
@@ -47,8 +62,12 @@ def write_code_model(folder: Path, alphabet: list[str] = ASCII, context: int = 9
     return folder
 
 
-def write_video_model(folder: Path, frames_per_latent: int = 1, seed: int = 0) -> Path:
-    """A Wan pipeline: one latent a frame and patches of 8 pixels, or the large models' 4 frames a latent."""
+def write_video_model(folder: Path, frames_per_latent: int = 1, seed: int = 0, kind: str = "text") -> Path:
+    """A Wan pipeline: one latent a frame and patches of 8 pixels, or the large models' 4 frames a latent.
+
+    `kind` is "text"; "picture" or "picture seen" (by CLIP as well) for one that begins from a picture; "time per token"
+    for one that may.
+    """
     torch.manual_seed(seed)
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=bytewise(ASCII, ["</s>"], "$A </s>"),
@@ -60,27 +79,49 @@ def write_video_model(folder: Path, frames_per_latent: int = 1, seed: int = 0) -
     text = UMT5Config(
         vocab_size=len(tokenizer), d_model=16, d_kv=8, d_ff=32, num_layers=1, num_heads=2, dropout_rate=0.0
     )
-    transformer = WanTransformer3DModel(
+    parts = {
+        "tokenizer": tokenizer,
+        "text_encoder": UMT5EncoderModel(text),
+        "vae": vae,
+        "transformer": _transformer(vae.config.z_dim, frames_per_latent, kind),
+        "scheduler": FlowMatchEulerDiscreteScheduler(num_train_timesteps=1000, shift=3.0),
+    }
+    if kind == "picture seen":
+        clip = CLIPVisionConfig(
+            hidden_size=20,
+            intermediate_size=24,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            image_size=16,
+            patch_size=8,
+        )
+        sizes = {"size": {"shortest_edge": 16}, "crop_size": {"height": 16, "width": 16}}
+        parts |= {"image_encoder": CLIPVisionModel(clip), "image_processor": CLIPImageProcessorPil(**sizes)}
+    if kind.startswith("picture"):
+        pipeline = WanImageToVideoPipeline(**parts)
+    else:
+        pipeline = WanPipeline(**parts, expand_timesteps=kind == "time per token")
+    pipeline.save_pretrained(folder)
+    return folder
+
+
+def _transformer(channels: int, frames_per_latent: int, kind: str) -> WanTransformer3DModel:
+    """Where it begins from a picture, its latent and a mask for each frame of a latent are more channels."""
+    more = channels + frames_per_latent if kind.startswith("picture") else 0
+    seen = {"image_dim": 20, "added_kv_proj_dim": 24} if kind == "picture seen" else {}
+    return WanTransformer3DModel(
         patch_size=(1, 2, 2),
         num_attention_heads=2,
         attention_head_dim=12,
-        in_channels=vae.config.z_dim,
-        out_channels=vae.config.z_dim,
+        in_channels=channels + more,
+        out_channels=channels,
         text_dim=16,
         freq_dim=32,
         ffn_dim=32,
         num_layers=2,
         rope_max_seq_len=32,
+        **seen,
     )
-    pipeline = WanPipeline(
-        tokenizer=tokenizer,
-        text_encoder=UMT5EncoderModel(text),
-        vae=vae,
-        transformer=transformer,
-        scheduler=FlowMatchEulerDiscreteScheduler(num_train_timesteps=1000, shift=3.0),
-    )
-    pipeline.save_pretrained(folder)
-    return folder
 
 
 def _framewise_vae() -> AutoencoderKLWan:
