@@ -31,7 +31,7 @@ class Approvable(actions.Action):
     """An action that can wait as a row and be made again from it.
 
     `second_person` says when it must; `approver_role` is the staff role of whoever decides, that of the action itself
-    unless another is named.
+    unless another is named. `approve` sets `approved_by`, so a kind is no frozen class.
     """
 
     approver_role: ClassVar[str | None] = None
