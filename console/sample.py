@@ -18,7 +18,7 @@ from accounts import keys
 from accounts.models import Organization
 from billing.reconciliation import reconcile
 from billing.statement import balances
-from generation.timeline import stage_times
+from generation.stage_times import stage_times
 from safety import provenance
 
 ORGANIZATION = "plus-demo"

@@ -16,9 +16,10 @@ from accounts.errors import ApiError
 from accounts.identity import Caller, session_caller
 from accounts.models import StaffRole
 from generation import cancellation, delivery, history, timeline
-from generation.models import Job, Kind
+from generation.models import Attempt, Job, Kind
 from generation.pages import code, live
 from generation.pages.cards import Standings, cards
+from generation.stage_times import StageTime, stage_times
 
 
 @require_GET
@@ -112,6 +113,14 @@ def body(found: Job, staff: bool, standings: Standings | None = None) -> dict:
         "moments": timeline.moments(story),
         "credential": story.credentials[-1] if story.credentials else None,
         "answer": answer,
-        "stage_times": timeline.stage_times(found.stages),
+        "stage_times": _stage_times(found, story.attempts),
         "staff": staff,
     }
+
+
+def _stage_times(found: Job, attempts: list[Attempt]) -> list[StageTime]:
+    """Of the attempt that made it, or of the newest that said something."""
+    told = [attempt for attempt in attempts if attempt.trace]
+    if not told:
+        return stage_times(found.stages)
+    return stage_times(found.stages or told[-1].stages, told[-1].trace)

@@ -1,29 +1,29 @@
-"""One worker's turn at a clip: denoise with checkpoints and gated previews, decode, encode, scan, sign, deliver.
+"""One worker's turn at a clip: denoise with checkpoints and gated previews, decode; the rest is finishing.py.
 
 Every write carries the attempt's fencing number, and so does every path. Whatever stops it in between leaves a
 checkpoint from which another worker makes the very same clip.
 """
 
-import hashlib
 import logging
-from contextlib import suppress
+import time
+from contextlib import nullcontext, suppress
 from typing import Any
 
+import numpy as np
 from django.conf import settings
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 
 from accounts import operations
 from generation import finalization, streams
-from generation.engines.errors import EngineError, ModelUnavailable
+from generation.engines.errors import CheckpointMismatch, EngineError
 from generation.engines.video import ClipWork, DenoiseState
 from generation.finalization import Ran
 from generation.leases import LeaseLost, Wishes, lease_of
 from generation.models import Attempt, Job, State
-from generation.worker import checkpoints, finishing, previews
+from generation.worker import checkpoints, endings, finishing, previews
 from generation.worker.clip_turn import ClipTurn
-from generation.worker.encoding import EncodingFailed
-from generation.worker.stages import Cancelled, HandedBack, NotFinite, RefusedByGate, Unscanned
+from generation.worker.stages import Cancelled, HandedBack, NotFinite, Preempted, RefusedByGate, Stopwatch
 from generation.worker.station import Station
 from safety.models import Scan
 from safety.postfilter.scan import scan_frames
@@ -31,63 +31,88 @@ from safety.postfilter.scan import scan_frames
 logger = logging.getLogger(__name__)
 
 CHECKPOINT_EVERY = 10
+# Decoding is reported from this many times its budget on; the constant is for models so small that any pause is more.
+FAR_OVER_BUDGET, JITTER_S = 3.0, 1.0
 
 
 def run(attempt: Attempt, station: Station) -> None:
-    """Take the job as far as it goes, and write how it ended; a lost lease ends it without a word."""
-    lease = lease_of(attempt)
+    """Take the job through the device, then let it be finished beside the next one; every end is written down."""
+    turn = _turn(attempt, station)
+    if turn is None:
+        return
+    with endings.told(turn):
+        _denoise(turn)
+        frames = _decoded(turn)
+        station.finishing.take(turn, lambda: _finish(turn, frames))
+
+
+def _turn(attempt: Attempt, station: Station) -> ClipTurn | None:
+    """The model may have to be loaded first; None where it can't be, or where the job went elsewhere meanwhile."""
+    lease, watch = lease_of(attempt), Stopwatch()
+    model, precision = attempt.job.model, attempt.job.spec.get("precision")
     try:
-        _run_to_an_end(ClipTurn(attempt, attempt.job, lease, station.engine(attempt.job.model), station))
+        with watch.stage("load") if not station.engines.has(model, precision) else nullcontext():
+            engine = station.engines.get(model, precision, waiting=lambda: lease.renew(stage="loading"))
+        return ClipTurn(attempt, attempt.job, lease, engine, station, watch)
     except LeaseLost as lost:
         logger.warning(str(lost), extra={"job": str(attempt.job_id), "fence": attempt.fence})
-    except ModelUnavailable as problem:
+    except EngineError as problem:
         finalization.attempt_failed(lease, Ran(), str(problem))
-    streams.announce(attempt.job_id, "state", {})
+        streams.announce(attempt.job_id, "state", {})
+    return None
 
 
-def _run_to_an_end(turn: ClipTurn) -> None:
-    """Every foreseen way out of an attempt, each with its own transaction in finalization.py."""
-    lease = turn.lease
-    try:
-        _denoise(turn)
-        finishing.finish(turn)
-    except Cancelled:
-        finalization.cancel_running(lease, turn.ran)
-    except HandedBack as reason:
-        finalization.hand_back(lease, turn.ran, str(reason))
-    except NotFinite as problem:
-        _report_not_finite(turn)
-        finalization.fail(lease, turn.ran, "not_finite", f"{problem}.")
-    except RefusedByGate as refusal:
-        finalization.block(lease, turn.ran, str(refusal), refusal.category)
-    except (Unscanned, EngineError, EncodingFailed) as problem:
-        finalization.attempt_failed(lease, turn.ran, f"{type(problem).__name__}: {problem}")
-        return
-    if not Job.objects.filter(pk=turn.job.pk, state__in=(State.QUEUED, State.HELD, State.REVIEW)).exists():
-        checkpoints.remove(settings.CHECKPOINT_ROOT, str(turn.job.pk))
+def _finish(turn: ClipTurn, frames: np.ndarray) -> None:
+    with endings.told(turn):
+        finishing.finish(turn, frames)
 
 
 def _denoise(turn: ClipTurn) -> None:
     """Run exactly the steps that are left, from the newest sound checkpoint or from noise."""
     with turn.watch.stage("encode_prompt"):
         turn.state = _begin(turn)
-    writer = checkpoints.CheckpointWriter(settings.CHECKPOINT_ROOT, str(turn.job.pk), turn.lease.fence)
+    turn.writer = checkpoints.CheckpointWriter(settings.CHECKPOINT_ROOT, str(turn.job.pk), turn.lease.fence)
     try:
-        _steps(turn, writer)
+        _steps(turn)
     finally:
         # Where the attempt stops early, what is on its way still lands; its failure is not what ended the attempt.
         with suppress(checkpoints.CheckpointFailed):
-            writer.close()
+            turn.writer.close()
     finalization.begin_finishing(turn.lease, turn.ran)
     streams.announce(turn.job.pk, "state", {"state": State.FINISHING})
 
 
-def _steps(turn: ClipTurn, writer: checkpoints.CheckpointWriter) -> None:
+def _decoded(turn: ClipTurn) -> np.ndarray:
+    """The frames, uint8 RGB [frames, height, width, 3]: the last thing that needs the device.
+
+    Decoding is always in the way of the clip's delivery, so it has a budget; far beyond it, somebody is told.
+    """
+    turn.lease.renew(stage="decoding")
+    budget_s = turn.engine.decode_estimate_s(turn.state.work)
+    began = time.perf_counter()
+    with turn.watch.stage("decode"):
+        frames = turn.engine.decode(turn.state)
+    took_s = time.perf_counter() - began
+    if budget_s is not None and took_s > FAR_OVER_BUDGET * budget_s + JITTER_S:
+        detail = {
+            "took_s": round(took_s, 3),
+            "budget_s": round(budget_s, 3),
+            "device": turn.engine.device_name,
+        }
+        operations.report("decode.over_budget", "warning", f"job:{turn.job.pk}", detail)
+    return frames
+
+
+def _steps(turn: ClipTurn) -> None:
     state = turn.state
     while not state.done:
         with turn.watch.stage("denoise"):
             turn.engine.step(state)
             finite = turn.engine.finite(state)
+        if state.index % CHECKPOINT_EVERY == 1:
+            # It had this whole step to land beside. A step that is reported is never more than one interval from the
+            # checkpoint that a successor resumes from.
+            _land(turn)
         wishes = turn.lease.renew(step=state.index, stage="denoising")
         streams.announce(turn.job.pk, "step", {"step": state.index, "steps": state.work.steps})
         if not finite:
@@ -95,10 +120,10 @@ def _steps(turn: ClipTurn, writer: checkpoints.CheckpointWriter) -> None:
         if wishes.cancel:
             raise Cancelled
         if state.index % CHECKPOINT_EVERY == 0 or state.done:
-            _checkpoint(turn, writer)
+            _checkpoint(turn)
             _preview(turn)
-        _heed(turn, wishes, writer)
-    _land(turn, writer)
+        _heed(turn, wishes)
+    _land(turn)
 
 
 def _begin(turn: ClipTurn) -> DenoiseState:
@@ -108,14 +133,21 @@ def _begin(turn: ClipTurn) -> DenoiseState:
     found = checkpoints.latest(
         settings.CHECKPOINT_ROOT, str(job.pk), job.spec_hash, engine.revision, engine.scheduler, engine.dtype
     )
-    state = engine.resume(work, found.checkpoint) if found.checkpoint else engine.start(work)
     refused = [f"{refusal.path.name}: {refusal.reason}"[:200] for refusal in found.refusals]
+    state = None
+    if found.checkpoint:
+        try:
+            state = engine.resume(work, found.checkpoint)
+        except CheckpointMismatch as mismatch:
+            refused.append(f"{found.checkpoint.path.name}: {mismatch}"[:200])
+    state = state or engine.start(work)
     for reason in refused:
         operations.report("checkpoint.refused", "warning", f"job:{job.pk}", {"reason": reason})
     Attempt.objects.filter(pk=turn.attempt.pk, ended_at=None).update(
         resumed_from_step=state.index,
         refused_checkpoints=refused,
         device=engine.device_name,
+        precision=engine.dtype,
         threads=state.threads,
     )
     return state
@@ -136,13 +168,13 @@ def clip_work(job: Job) -> ClipWork:
     )
 
 
-def _checkpoint(turn: ClipTurn, writer: checkpoints.CheckpointWriter) -> None:
+def _checkpoint(turn: ClipTurn) -> None:
     """Hand one over to the writer. A full disk costs safety, not the clip: it is reported, and the loop goes on."""
     with turn.watch.stage("checkpoint"):
         snapshot = turn.engine.snapshot(turn.state)
         manifest = {"spec_hash": turn.job.spec_hash, **snapshot.values}
         try:
-            writer.save(turn.state.index, snapshot.tensors, manifest)
+            turn.writer.save(turn.state.index, snapshot.tensors, manifest)
         except checkpoints.CheckpointFailed as problem:
             _report_no_checkpoint(turn, problem)
             return
@@ -150,11 +182,11 @@ def _checkpoint(turn: ClipTurn, writer: checkpoints.CheckpointWriter) -> None:
     turn.lease.renew(checkpoints=turn.checkpoints)
 
 
-def _land(turn: ClipTurn, writer: checkpoints.CheckpointWriter) -> None:
+def _land(turn: ClipTurn) -> None:
     """Wait for the last checkpoint, so that a worker lost while finishing costs no step."""
     with turn.watch.stage("checkpoint"):
         try:
-            writer.flush()
+            turn.writer.flush()
         except checkpoints.CheckpointFailed as problem:
             _report_no_checkpoint(turn, problem)
 
@@ -179,27 +211,22 @@ def _preview(turn: ClipTurn) -> None:
     if scan.verdict != Scan.Result.PASS:
         return  # not shown; the final scan decides
     name = f"previews/{turn.job.pk}/{turn.lease.fence}/step-{turn.state.index:04d}.webp"
-    path = default_storage.save(name, ContentFile(previews.webp(frames)))
+    picture = previews.webp(frames)
+    path = default_storage.save(name, ContentFile(picture))
+    turn.file_bytes += len(picture)
     turn.lease.renew(preview=path)
     streams.announce(turn.job.pk, "preview", {"step": turn.state.index})
 
 
-def _heed(turn: ClipTurn, wishes: Wishes, writer: checkpoints.CheckpointWriter) -> None:
-    """Drain, restart, quarantine, SIGTERM: leave a checkpoint of this very step and hand the job back."""
+def _heed(turn: ClipTurn, wishes: Wishes) -> None:
+    """SIGTERM, a preemption, drain, restart, quarantine: leave a checkpoint of this very step and hand the job back."""
     stopping = turn.station.stopping.is_set()
-    if turn.state.done or (wishes.desired == "run" and not stopping):
+    if turn.state.done or (wishes.desired == "run" and not wishes.preempt and not stopping):
         return
+    began = time.perf_counter()
     if turn.state.index % CHECKPOINT_EVERY:
-        _checkpoint(turn, writer)
-    _land(turn, writer)
+        _checkpoint(turn)
+    _land(turn)
+    if wishes.preempt:
+        raise Preempted(wishes.preempt, round(1000 * (time.perf_counter() - began)))
     raise HandedBack("the worker is stopping" if stopping else f"the worker is to {wishes.desired}")
-
-
-def _report_not_finite(turn: ClipTurn) -> None:
-    detail = {
-        "step": turn.state.index,
-        "worker": str(turn.station.worker.pk),
-        "model": str(turn.job.model),
-        "prompt_sha256": hashlib.sha256(turn.job.prompt.encode()).hexdigest(),
-    }
-    operations.report("clip.not_finite", "error", f"job:{turn.job.pk}", detail)

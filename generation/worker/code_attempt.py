@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 
 from django.db import transaction
 
-from generation import finalization, streams
+from generation import finalization, preemption, streams
 from generation.engines.code import CodeEngine, Piece
 from generation.engines.errors import EngineError, ModelUnavailable
 from generation.finalization import Ran
 from generation.leases import Lease, LeaseLost, Wishes, lease_of
 from generation.models import Attempt, Job, TokenSegment
-from generation.worker.stages import Cancelled, HandedBack, Stopwatch
+from generation.worker.stages import Cancelled, HandedBack, Preempted, Stopwatch
 from generation.worker.station import Station
 
 logger = logging.getLogger(__name__)
@@ -47,6 +47,7 @@ class CodeTurn:
             tokens_in=self.job.spec["prompt_tokens"],
             tokens_out=self.tokens_sent,
             stages=self.watch.seconds,
+            trace=self.watch.trace,
             device=self.engine.device_name,
         )
 
@@ -73,6 +74,8 @@ def _run_to_an_end(turn: CodeTurn) -> None:
         finalization.deliver_code(turn.lease, turn.ran, finish_reason)
     except Cancelled:
         finalization.cancel_running(turn.lease, turn.ran)
+    except Preempted as wish:
+        preemption.give_way(turn.lease, turn.ran, str(wish), wish.yield_ms)
     except HandedBack as reason:
         finalization.hand_back(turn.lease, turn.ran, str(reason))
     except EngineError as problem:
@@ -147,5 +150,8 @@ def _heed(turn: CodeTurn, wishes: Wishes, *, over: bool) -> None:
         return
     if wishes.cancel:
         raise Cancelled
+    if wishes.preempt:
+        # Every token that was sent is stored already, so giving way costs nothing.
+        raise Preempted(wishes.preempt, yield_ms=0)
     if turn.station.stopping.is_set() or wishes.desired != "run":
         raise HandedBack("the worker is stopping")

@@ -1,8 +1,9 @@
-"""From the last latent to a delivered file: decode, encode, scan what was encoded, sign those bytes, verify, store."""
+"""From the decoded frames to a delivered file: encode, scan what was encoded, sign those bytes, verify, store."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 from django.conf import settings
 
 from generation import finalization, signing
@@ -14,11 +15,14 @@ from safety.postfilter.scan import scan_file
 from safety.provenance import NotScanned, SigningUnavailable
 
 
-def finish(turn: ClipTurn) -> None:
-    """Everything after the last step. Raises RefusedByGate, Unscanned; holds the clip where signing is down."""
+def finish(turn: ClipTurn, frames: np.ndarray) -> None:
+    """Everything that needs no device. Raises RefusedByGate, Unscanned; holds the clip where signing is down.
+
+    `frames` are uint8 RGB [frames, height, width, 3].
+    """
     settings.WORK_ROOT.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=settings.WORK_ROOT, prefix=f"{turn.lease.fence}-") as folder:
-        unsigned = _encoded(turn, Path(folder) / "clip.mp4")
+        unsigned = _encoded(turn, frames, Path(folder) / "clip.mp4")
         scan = _scanned(turn, unsigned)
         if scan.verdict == Scan.Result.REVIEW:
             signing.keep_unsigned(turn.job, turn.lease.fence, unsigned)
@@ -36,13 +40,11 @@ def finish(turn: ClipTurn) -> None:
         turn.lease.renew(stage="delivering")
         with turn.watch.stage("store"):
             file = signing.stored(turn.job, turn.lease.fence, signed)
+        turn.file_bytes += file.bytes
         finalization.deliver_clip(turn.lease, file, turn.ran)
 
 
-def _encoded(turn: ClipTurn, path: Path) -> Path:
-    turn.lease.renew(stage="decoding")
-    with turn.watch.stage("decode"):
-        frames = turn.engine.decode(turn.state)
+def _encoded(turn: ClipTurn, frames: np.ndarray, path: Path) -> Path:
     turn.lease.renew(stage="encoding")
     with turn.watch.stage("encode"):
         encode(frames, turn.job.spec["fps"], path)

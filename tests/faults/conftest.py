@@ -19,13 +19,13 @@ PATIENCE_S = 240
 
 
 class Service:
-    """A `Live` Backlot with a key of the Plus demo organization, its database and its Redis."""
+    """A `Live` Backlot with a key of a demo organization, its database and its Redis."""
 
-    def __init__(self, live: Live) -> None:
+    def __init__(self, live: Live, organization: str = "plus-demo") -> None:
         self.live = live
         self.redis_url = live.redis_url()
         self._database = psycopg.connect(live.database_url(), autocommit=True)
-        self._key = live.api_key("plus-demo")
+        self._key = live.api_key(organization)
 
     def close(self) -> None:
         self._database.close()
@@ -73,6 +73,24 @@ class Service:
                 return clip
             assert time.monotonic() < deadline, f"not done in time: {clip}"
             time.sleep(0.2)
+
+    def unsigned_digest(self, clip: dict) -> str:
+        """sha256 of the delivered clip as it was encoded and scanned, before it was signed."""
+        query = """SELECT c.unsigned_digest FROM safety_credential c JOIN generation_job j
+                       ON j.id::text = c.subject AND j.fence = c.fence WHERE j.id = %s AND c.state = 'Trusted'"""
+        return self.row(query, self.job_id(clip["id"]))[0]
+
+    def charges(self, clip: dict) -> list[int]:
+        """The amounts that were asked for a clip."""
+        query = """SELECT c.amount FROM billing_charge c JOIN billing_usageevent u ON u.id = c.usage_event_id
+                    WHERE u.subject = %s"""
+        return [row[0] for row in self.rows(query, self.job_id(clip["id"]))]
+
+    def attempts(self, clip: dict) -> list[tuple]:
+        """(outcome, step, resumed_from_step, worker's pid) of each attempt at a job, in order."""
+        query = """SELECT a.outcome, a.step, a.resumed_from_step, w.pid FROM generation_attempt a
+                     JOIN generation_worker w ON w.id = a.worker_id WHERE a.job_id = %s ORDER BY a.fence"""
+        return self.rows(query, self.job_id(clip["id"]))
 
     def download(self, clip: dict, path: Path) -> Path:
         with self.open("GET", f"/v1/videos/{clip['id']}/content") as response:

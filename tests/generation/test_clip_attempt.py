@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 from accounts.models import OperationalEvent, OutboxEvent
 from billing.models import Charge, Hold
 from billing.reconciliation import reconcile
-from generation import signing
+from generation import dispatch, preemption, signing
 from generation.models import Asset, Attempt, Job, Pool, State
 from generation.worker import checkpoints, loop
 from generation.worker.encoding import decode_frames
@@ -33,15 +33,21 @@ def own_folders(settings, tmp_path):
 
 @pytest.fixture
 def station():
-    station = Station(Pool.objects.get(pk="clips"), slots=1)
+    station = Station(Pool.objects.get(pk="clips"), slots=1, finishing=0)
     yield station
     station.close()
+
+
+def engine_of(station: Station):
+    """The one that will make the first job's clip."""
+    job = Job.objects.first()
+    return station.engine(job.model, job.spec.get("precision"))
 
 
 @contextmanager
 def at_step(station: Station, step: int, happens):
     """Let something happen to the running clip right after its `step`-th step."""
-    engine = station.engine(Job.objects.first().model)
+    engine = engine_of(station)
     original = type(engine).step
 
     def stepping(state):
@@ -99,7 +105,7 @@ def test_drained_at_any_step_the_clip_goes_on_to_the_very_same_frames(station, t
         loop.work(station)
     job.refresh_from_db()
     assert (job.state, job.ahead_of_lane, job.attempts_failed) == (State.QUEUED, True, 0)
-    other = Station(Pool.objects.get(pk="clips"), slots=1)
+    other = Station(Pool.objects.get(pk="clips"), slots=1, finishing=0)
     loop.work(other)
     other.close()
     job.refresh_from_db()
@@ -119,6 +125,73 @@ def test_cancelled_between_steps_and_charged_for_what_ran(station):
     job.refresh_from_db()
     assert (job.state, job.steps_run, job.charge_micro) == (State.CANCELLED, 12, 120_000)  # 12 of 30 steps
     assert not Asset.objects.exists()
+
+
+def test_preempted_it_gives_way_after_the_step_and_goes_on_to_the_very_same_frames(station, tmp_path):
+    free = tenant("free", credit=10**9)
+    whole = submit(free, seed=12)
+    loop.work(station)
+    job = submit(free, seed=12)
+
+    def ask(state):
+        assert preemption.request(Attempt.objects.get(job=job).pk, "a Plus clip has waited 40 s")
+
+    with at_step(station, 16, ask):
+        loop.run(dispatch.claim(station.worker, "clips"), station)
+    job.refresh_from_db()
+    assert (job.state, job.ahead_of_lane, job.attempts_failed) == (State.QUEUED, True, 0)
+    loop.work(station)
+    first, second = job.attempts.order_by("fence")
+    assert (first.outcome, first.step, first.return_position) == (Attempt.Outcome.HANDED_BACK, 16, 1)
+    assert 0 <= first.yield_ms < 5_000
+    assert (second.resumed_from_step, second.step) == (16, 30)
+    assert second.preempt_requested_at is None
+    assert np.array_equal(frames_of(whole, tmp_path), frames_of(job, tmp_path))
+
+
+def test_the_record_of_a_job_says_what_was_used_and_when(station):
+    job = submit(tenant("free"))
+    loop.work(station)
+    job.refresh_from_db()
+    attempt = job.attempts.get()
+    assert job.precision == attempt.precision == job.spec["precision"]
+    assert job.peak_memory_bytes == attempt.peak_memory_bytes > 50_000_000
+    assert job.checkpoint_bytes == attempt.checkpoint_bytes > 0
+    previews = sum(
+        default_storage.size(f"previews/{job.pk}/{attempt.fence}/step-00{step}.webp") for step in (10, 20, 30)
+    )
+    assert job.file_bytes == attempt.file_bytes == previews + Asset.objects.get().bytes
+    names = [entry[0] for entry in attempt.trace]
+    assert names[-5:] == ["decode", "encode", "scan", "sign", "store"]
+    starts = [entry[1] for entry in attempt.trace]
+    assert starts == sorted(starts)
+    for name, seconds in attempt.stages.items():
+        spans = sum(end - start for stage, start, end in attempt.trace if stage == name)
+        assert spans + 2 >= 1000 * seconds  # between two steps the loop also renews its lease
+
+
+def test_nan_over_several_prompts_quarantines_the_worker_and_what_waits_is_left_to_others(station):
+    free = tenant("free", credit=10**9)
+    jobs = [submit(free, prompt=f"a red circle moves right over grass, {n}") for n in range(4)]
+    engine = engine_of(station)
+    original = type(engine).step
+
+    def stepping(state):
+        original(engine, state)
+        state.latents = torch.full_like(state.latents, torch.nan)
+
+    engine.step = stepping
+    try:
+        assert loop.work(station) == 3
+    finally:
+        del engine.step
+    assert sorted(Job.objects.values_list("state", flat=True)) == ["failed"] * 3 + ["queued"]
+    assert Hold.objects.filter(state=Hold.State.OPEN).count() == 1
+    assert OperationalEvent.objects.get(kind="worker.quarantined").severity == "error"
+    assert loop.work(station) == 0
+    station.worker.refresh_from_db()
+    assert station.worker.desired == "quarantine"
+    assert Job.objects.get(pk=jobs[3].pk).attempts.count() == 0
 
 
 def test_nan_ends_the_job_within_two_steps_and_costs_its_owner_nothing(station):
@@ -143,7 +216,7 @@ def test_nan_ends_the_job_within_two_steps_and_costs_its_owner_nothing(station):
 @contextmanager
 def painted(station: Station, category: str, place: int):
     """One frame of the finished clip shows a canary mark."""
-    engine = station.engine(Job.objects.first().model)
+    engine = engine_of(station)
     original = type(engine).decode
 
     def decode(state):
