@@ -37,7 +37,7 @@ class Room:
 
 @dataclass(frozen=True)
 class Place:
-    """A page that a room leads to; `scope` or `role` is what it takes to see it."""
+    """A page that a room leads to; `scope`, `role` or any role of the staff is what it takes to see it."""
 
     room: str
     label: str
@@ -45,6 +45,7 @@ class Place:
     page: str  # the name of its URL
     scope: str | None = None
     role: str | None = None
+    any_staff: bool = False
 
 
 PLACES = (
@@ -55,12 +56,23 @@ PLACES = (
     Place("Account", "Keys", "key", "keys", scope="admin"),
     Place("Account", "Members", "people", "members", scope="read"),
     Place("Operate", "Jobs", "list", "operate_jobs", role=StaffRole.Role.OPERATOR),
+    Place("Account", "Audit log", "seal", "own_audit", scope="admin"),
+    Place("Billing", "Tiers", "rows", "staff_tiers", role=StaffRole.Role.BILLING_ADMIN),
+    Place("Billing", "Access", "key", "staff_access", role=StaffRole.Role.BILLING_ADMIN),
     Place("Operate", "Lanes", "lanes", "operate_lanes", role=StaffRole.Role.OPERATOR),
     Place("Operate", "Workers", "worker", "operate_workers", role=StaffRole.Role.OPERATOR),
     Place("Operate", "Models", "film", "operate_models", role=StaffRole.Role.OPERATOR),
 )
+    Place("Staff", "Approvals", "check", "staff_approvals", any_staff=True),
+    Place("Staff", "Audit log", "seal", "staff_audit", any_staff=True),
 # Pages that have no entry of their own light up the one they belong to.
-BELONGS_TO = {"job": "history", "decision": "usage", "code_answer": "code", "operate_lane": "operate_lanes"}
+BELONGS_TO = {
+    "job": "history",
+    "decision": "usage",
+    "code_answer": "code",
+    "operate_lane": "operate_lanes",
+    "staff_tier": "staff_tiers",
+}
 
 
 class Frame:
@@ -112,6 +124,8 @@ class Frame:
 
     def _may_see(self, place: Place) -> bool:
         if place.role is not None:
+        if place.any_staff:
+            return self.person is not None and bool(self.person.staff_roles)
             return self.person is not None and place.role in self.person.staff_roles
         return self.caller is not None and place.scope in self.caller.scopes
 

@@ -2,7 +2,11 @@
 
 from django.urls import path, register_converter
 
+from accounts import audit_pages, member_pages
 from accounts import pages as account_pages
+from accounts.staff_pages import access as staff_access
+from accounts.staff_pages import approvals as staff_approvals
+from accounts.staff_pages import tiers as staff_tiers
 from billing import pages as billing_pages
 from console import preferences
 from console.operations import jobs as operate_jobs
@@ -31,7 +35,18 @@ urlpatterns = [
     path("decisions/<uuid:decision_id>/", billing_pages.decision, name="decision"),
     path("keys/", account_pages.api_keys, name="keys"),
     path("keys/<int:key_id>/revoke", account_pages.revoke_key, name="revoke_key"),
-    path("members/", account_pages.members, name="members"),
+    path("keys/<int:key_id>/rotate", account_pages.rotate_key, name="rotate_key"),
+    path("members/", member_pages.members, name="members"),
+    path("members/invite", member_pages.invite, name="invite_member"),
+    path(
+        "members/invitations/<int:invitation_id>/revoke",
+        member_pages.revoke_invitation,
+        name="revoke_invitation",
+    ),
+    path("members/<int:member_id>/role", member_pages.change_role, name="member_role"),
+    path("members/<int:member_id>/remove", member_pages.remove, name="member_remove"),
+    path("join/<str:token>/", member_pages.join, name="join"),
+    path("audit/", audit_pages.own_log, name="own_audit"),
     path("organization", account_pages.switch, name="organization_switch"),
     path("operate/", operate_jobs.jobs, name="operate_jobs"),
     path("operate/jobs/<job:job_id>/", operate_jobs.job, name="operate_job"),
@@ -52,3 +67,17 @@ urlpatterns = [
     path("preferences", preferences.preferences, name="preferences"),
     path("styleguide", preferences.styleguide, name="styleguide"),
 ]
+    path("staff/access/", staff_access.access, name="staff_access"),
+    path("staff/access/policy", staff_access.policy, name="staff_sign_up_policy"),
+    path("staff/access/cohorts", staff_access.open_cohort, name="staff_open_cohort"),
+    path("staff/access/cohorts/<int:cohort_id>/close", staff_access.close_cohort, name="staff_close_cohort"),
+    path("staff/access/codes", staff_access.make_code, name="staff_make_code"),
+    path("staff/access/codes/<int:code_id>/revoke", staff_access.revoke_code, name="staff_revoke_code"),
+    path("staff/access/changes/<int:entry_id>/undo", staff_access.undo, name="staff_access_undo"),
+    path("staff/tiers/", staff_tiers.organizations, name="staff_tiers"),
+    path("staff/tiers/<slug:slug>/", staff_tiers.organization, name="staff_tier"),
+    path("staff/tiers/<slug:slug>/change", staff_tiers.change, name="staff_tier_change"),
+    path("staff/tiers/<slug:slug>/changes/<int:entry_id>/undo", staff_tiers.undo, name="staff_tier_undo"),
+    path("staff/approvals/", staff_approvals.approvals_page, name="staff_approvals"),
+    path("staff/approvals/<int:approval_id>/<slug:verb>", staff_approvals.decide, name="staff_decide"),
+    path("staff/audit/", audit_pages.audit_log, name="staff_audit"),

@@ -6,7 +6,8 @@ import threading
 from celery import shared_task
 from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 
-from generation import announcements, upkeep
+from accounts import upkeep as accounts_upkeep
+from generation import announcements, money_upkeep, upkeep
 from generation.models import Pool, RegisteredModel
 
 logger = logging.getLogger(__name__)
@@ -80,3 +81,15 @@ def reap() -> None:
 @shared_task
 def dispatch_outbox() -> None:
     announcements.dispatch()
+
+
+@shared_task
+def keep_accounts() -> None:
+    """Seal the audit log, and close requests for approval that nobody decided in time."""
+    accounts_upkeep.run()
+
+
+@shared_task
+def mind_money() -> None:
+    """Every few seconds: holds that outlive their work, holds that ran out, invoices of months that are over."""
+    money_upkeep.run()

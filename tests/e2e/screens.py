@@ -47,6 +47,7 @@ class Studio:
 
     def __init__(self, live: Live, browser: Browser) -> None:
         self.live, self.browser = live, browser
+        self.sessions: dict[str, list] = {}
         self.keys = {slug: live.api_key(slug) for slug in ORGANIZATIONS}
 
     def call(self, slug: str, path: str, body: dict | None = None) -> dict:
@@ -63,6 +64,10 @@ class Studio:
     def context(self, email: str, theme: str, size: dict) -> BrowserContext:
         """A signed-in person at a desk or with a phone."""
         context = self.browser.new_context(base_url=self.live.url, color_scheme=theme, viewport=size)
+        if email in self.sessions:  # the code of a second step counts once
+            context.add_cookies(self.sessions[email])
+            context.new_page()
+            return context
         page = context.new_page()
         page.goto("/accounts/login/")
         page.locator("input[name=login]").fill(email)
@@ -73,6 +78,7 @@ class Studio:
             page.wait_for_url("**/accounts/2fa/authenticate/**")
             second_step(page, secret)
         page.wait_for_url(lambda url: "/accounts/" not in url)
+        self.sessions[email] = context.cookies()
         return context
 
 

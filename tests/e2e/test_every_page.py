@@ -7,7 +7,17 @@ import pytest
 
 pytestmark = pytest.mark.e2e
 
-MAKERS = ("/", "/code/", "/history/", "/usage/", "/keys/", "/members/", "/styleguide")
+MAKERS = (
+    "/",
+    "/code/",
+    "/history/",
+    "/usage/",
+    "/keys/",
+    "/members/",
+    "/audit/",
+    "/accounts/2fa/",
+    "/styleguide",
+)
 OPERATORS = (
     "/operate/",
     "/operate/lanes/",
@@ -16,8 +26,20 @@ OPERATORS = (
     "/operate/models/",
     "/operate/models/?change=quarantine&model=1",
 )
+BILLING_ADMINS = (
+    "/staff/tiers/",
+    "/staff/tiers/plus-demo/",
+    "/staff/access/",
+    "/staff/approvals/",
+    "/staff/audit/",
+)
 ENTRANCES = ("/accounts/login/", "/accounts/signup/", "/accounts/password/reset/")
-PEOPLE = {"plus-owner@demo.backlot.local": MAKERS, "operator@demo.backlot.local": OPERATORS, "": ENTRANCES}
+PEOPLE = {
+    "plus-owner@demo.backlot.local": MAKERS,
+    "operator@demo.backlot.local": OPERATORS,
+    "billing-admin@demo.backlot.local": BILLING_ADMINS,
+    "": ENTRANCES,
+}
 
 CHECKS = "() =>" + (Path(__file__).parent / "page_checks.js").read_text().partition("() =>")[2]
 

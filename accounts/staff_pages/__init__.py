@@ -1,0 +1,1 @@
+"""Pages for staff about people: access, tiers, approvals, the audit log."""
