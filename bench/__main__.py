@@ -8,7 +8,7 @@ from types import ModuleType
 import bench
 from bench.scratch import scratch_run
 
-OWN = {"__main__", "harness", "scratch"}
+OWN = {"__main__", "harness", "scratch", "wan_shapes"}
 
 
 def names() -> list[str]:

@@ -86,7 +86,9 @@ def free_bytes(device: torch.device) -> int:
     free = int(re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())[1]) * 1024
     limit, used = CGROUP / "memory.max", CGROUP / "memory.current"
     if limit.exists() and used.exists() and limit.read_text().strip() != "max":
-        free = min(free, max(int(limit.read_text()) - int(used.read_text()), 0))
+        # What files keep in memory counts as used by the container, and makes room when it is needed.
+        kept = int(re.search(r"^file (\d+)$", (CGROUP / "memory.stat").read_text(), re.MULTILINE)[1])
+        free = min(free, max(int(limit.read_text()) - int(used.read_text()) + kept, 0))
     return free
 
 

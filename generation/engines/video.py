@@ -130,7 +130,7 @@ class VideoEngine:
         """Seconds budgeted for decoding the clip: as the facts say, else as measured by `warm_up`, else None."""
         if self._decode_s_per_megapixel is None:
             return None
-        shape = self._shape(work)
+        shape = self.shape_of(work)
         return facts.decode_estimate_s(self._decode_s_per_megapixel, shape.width, shape.height, shape.frames)
 
     def start(self, work: ClipWork) -> DenoiseState:
@@ -241,7 +241,7 @@ class VideoEngine:
     def _prepare(self, work: ClipWork, threads: int) -> DenoiseState:
         if work.steps < 1:
             raise UnsupportedWork("A clip has at least one step.")
-        shape = self._shape(work)
+        shape = self.shape_of(work)
         self._conditioner.check(work)
         memory.forget_peak(self.device)
         with self._computing(threads):
@@ -308,7 +308,8 @@ class VideoEngine:
             return contextlib.nullcontext()
         return self._cache.of(state.step_cache, state.index)
 
-    def _shape(self, work: ClipWork) -> shapes.Shape:
+    def shape_of(self, work: ClipWork) -> shapes.Shape:
+        """What is denoised and decoded for this work. Raises UnsupportedWork where the model has no such shape."""
         ready = self.facts.shapes if self.options.compile else ()
         return shapes.fit(work.width, work.height, work.frames, self._grid, ready)
 
@@ -323,7 +324,7 @@ class VideoEngine:
                 raise CheckpointMismatch(
                     f"The checkpoint's {name} is {found.get(name)!r}, here it is {value!r}."
                 )
-        shape, ours = tuple(tensors["latents"].shape), self._latent_shape(self._shape(work))
+        shape, ours = tuple(tensors["latents"].shape), self._latent_shape(self.shape_of(work))
         if shape != ours:
             raise CheckpointMismatch(f"The checkpoint's latent is {shape}, the work's {ours}.")
 
