@@ -55,16 +55,16 @@ PLACES = (
     Place("Account", "Usage", "receipt", "usage", scope="read"),
     Place("Account", "Keys", "key", "keys", scope="admin"),
     Place("Account", "Members", "people", "members", scope="read"),
-    Place("Operate", "Jobs", "list", "operate_jobs", role=StaffRole.Role.OPERATOR),
     Place("Account", "Audit log", "seal", "own_audit", scope="admin"),
     Place("Billing", "Tiers", "rows", "staff_tiers", role=StaffRole.Role.BILLING_ADMIN),
     Place("Billing", "Access", "key", "staff_access", role=StaffRole.Role.BILLING_ADMIN),
+    Place("Operate", "Jobs", "list", "operate_jobs", role=StaffRole.Role.OPERATOR),
     Place("Operate", "Lanes", "lanes", "operate_lanes", role=StaffRole.Role.OPERATOR),
     Place("Operate", "Workers", "worker", "operate_workers", role=StaffRole.Role.OPERATOR),
     Place("Operate", "Models", "film", "operate_models", role=StaffRole.Role.OPERATOR),
-)
     Place("Staff", "Approvals", "check", "staff_approvals", any_staff=True),
     Place("Staff", "Audit log", "seal", "staff_audit", any_staff=True),
+)
 # Pages that have no entry of their own light up the one they belong to.
 BELONGS_TO = {
     "job": "history",
@@ -123,9 +123,9 @@ class Frame:
         return tuple(Room(name, tuple(found)) for name, found in links.items())
 
     def _may_see(self, place: Place) -> bool:
-        if place.role is not None:
         if place.any_staff:
             return self.person is not None and bool(self.person.staff_roles)
+        if place.role is not None:
             return self.person is not None and place.role in self.person.staff_roles
         return self.caller is not None and place.scope in self.caller.scopes
 

@@ -64,9 +64,6 @@ urlpatterns = [
     path("operate/workers/<uuid:worker_id>/preview", operate_workers.preview, name="operate_worker_preview"),
     path("operate/workers/<uuid:worker_id>/state", operate_workers.change, name="operate_worker_state"),
     path("operate/workers/changes/<int:entry_id>/undo", operate_workers.undo, name="operate_worker_undo"),
-    path("preferences", preferences.preferences, name="preferences"),
-    path("styleguide", preferences.styleguide, name="styleguide"),
-]
     path("staff/access/", staff_access.access, name="staff_access"),
     path("staff/access/policy", staff_access.policy, name="staff_sign_up_policy"),
     path("staff/access/cohorts", staff_access.open_cohort, name="staff_open_cohort"),
@@ -81,3 +78,6 @@ urlpatterns = [
     path("staff/approvals/", staff_approvals.approvals_page, name="staff_approvals"),
     path("staff/approvals/<int:approval_id>/<slug:verb>", staff_approvals.decide, name="staff_decide"),
     path("staff/audit/", audit_pages.audit_log, name="staff_audit"),
+    path("preferences", preferences.preferences, name="preferences"),
+    path("styleguide", preferences.styleguide, name="styleguide"),
+]
