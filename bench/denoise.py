@@ -136,7 +136,10 @@ def bare_latents(engine: VideoEngine, work: ClipWork) -> torch.Tensor:
 
 
 def by_option(run: Run, plain: VideoEngine, work: ClipWork, short: bool) -> Iterable[Figure]:
-    """Seconds per step with one thing changed, each beside the plain bf16 engine in turns."""
+    """Processor seconds per step with one thing changed, each beside the plain bf16 engine in turns.
+
+    The engines compute on one thread, so this is what they take on a core of their own.
+    """
     cached = EngineOptions(step_cache="first_block", step_cache_threshold=0.1)
     variants = {
         "int8": {"dtype": "int8"},
@@ -151,12 +154,12 @@ def by_option(run: Run, plain: VideoEngine, work: ClipWork, short: bool) -> Iter
         engine = VideoEngine(SHIPPED, "bench", **choice)
         engine.warm_up()
         ours, theirs = run.beside(_per_step(engine, work), _per_step(plain, work))
-        yield Figure(f"step_s_{name}", ours, "s/step", reference, theirs)
+        yield Figure(f"step_cpu_s_{name}", ours, "s/step", reference, theirs)
         yield Figure(f"difference_{name}", difference(engine, plain, work), "of 255", "pixels, mean", 255)
     fewer = replace(work, steps=work.steps // 2)
     unipc = VideoEngine(SHIPPED, "bench", scheduler=UNIPC)
     ours, theirs = run.beside(_whole(unipc, fewer), _whole(plain, work))
-    yield Figure("clip_s_unipc_half_the_steps", ours, "s", f"{plain.scheduler}, all steps", theirs)
+    yield Figure("clip_cpu_s_unipc_half_the_steps", ours, "s", f"{plain.scheduler}, all steps", theirs)
 
 
 def difference(engine: VideoEngine, plain: VideoEngine, work: ClipWork) -> float:
@@ -175,15 +178,15 @@ def look(run: Run, engine: VideoEngine, work: ClipWork) -> Figure:
     places = list(range(0, latents[0].shape[1], max(1, latents[0].shape[1] // 4)))[:4]
 
     def ours() -> float:
-        return seconds(lambda: linear.look(states[0].latents, states[0].shape, places))
+        return processor_seconds(lambda: linear.look(states[0].latents, states[0].shape, places))
 
     def theirs() -> float:
-        return seconds(lambda: engine.preview(states[0]))
+        return processor_seconds(lambda: engine.preview(states[0]))
 
     with torch.inference_mode():
         values = run.beside(ours, theirs)
     return Figure(
-        "look_linear_s", values[0], "s", f"the VAE's look; linear explains {explained:.3f}", values[1]
+        "look_linear_cpu_s", values[0], "s", f"the VAE's look; linear explains {explained:.3f}", values[1]
     )
 
 
@@ -227,21 +230,25 @@ def _finished(engine: VideoEngine, work: ClipWork, state: DenoiseState | None = 
 
 
 def _per_step(engine: VideoEngine, work: ClipWork) -> Callable[[], float]:
-    return lambda: seconds(lambda: _finished(engine, work)) / work.steps
+    return lambda: processor_seconds(lambda: _finished(engine, work)) / work.steps
 
 
 def _whole(engine: VideoEngine, work: ClipWork) -> Callable[[], float]:
-    return lambda: seconds(lambda: _finished(engine, work))
+    return lambda: processor_seconds(lambda: _finished(engine, work))
+
+
+def processor_seconds(work: Callable[[], object]) -> float:
+    """Seconds of all processors that a piece of work takes; others' work does not lengthen them."""
+    began = time.process_time()
+    work()
+    return time.process_time() - began
 
 
 def _with_cpu(make: Callable[[], object], spent: list[float]) -> Callable[[], float]:
-    """Wall seconds of a clip; notes the processor's seconds, which others' work does not lengthen."""
+    """Wall seconds of a clip; notes the processor's seconds."""
 
     def once() -> float:
-        began = time.process_time()
-        took = seconds(make)
-        spent.append(time.process_time() - began)
-        return took
+        return seconds(lambda: spent.append(processor_seconds(make)))
 
     return once
 
