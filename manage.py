@@ -5,7 +5,16 @@ import os
 import sys
 
 # Commands that never ask the database or Redis anything.
-WITHOUT_SERVERS = {"check", "collectstatic", "diffsettings", "findstatic", "help", "startapp", "version"}
+WITHOUT_SERVERS = {
+    "check",
+    "collectstatic",
+    "demo_code",
+    "diffsettings",
+    "findstatic",
+    "help",
+    "startapp",
+    "version",
+}
 
 
 def needs_servers(arguments: list[str]) -> bool:

@@ -1,10 +1,10 @@
-"""What the outbox hands on: the end of a job, to whoever watches it. Webhooks will listen to the same topics."""
+"""What the outbox hands on: the end of a job, to whoever watches it; a new organization, for what it begins with."""
 
 from uuid import UUID
 
 from accounts import outbox
 from accounts.models import OutboxEvent
-from generation import streams
+from generation import streams, welcome
 
 MOST_AT_ONCE = 100
 
@@ -12,7 +12,8 @@ MOST_AT_ONCE = 100
 def dispatch() -> int:
     """Hand on what is due; the number of events."""
     topics = ("video.completed", "video.failed", "completion.completed", "completion.failed")
-    return outbox.dispatch(MOST_AT_ONCE, dict.fromkeys(topics, _tell_watchers))
+    handlers = {**dict.fromkeys(topics, _tell_watchers), "organization.created": welcome.greet}
+    return outbox.dispatch(MOST_AT_ONCE, handlers)
 
 
 def _tell_watchers(event: OutboxEvent) -> None:
