@@ -30,6 +30,9 @@ TABLE: dict[str, tuple[int, str, bool]] = {
     "invitation_invalid": (403, "permission_error", False),
     "sign_up_cap_reached": (429, "rate_limit_error", False),
     "already_decided": (409, INVALID, False),
+    # Buying credits.
+    "payment_provider_unavailable": (503, "service_unavailable_error", True),
+    "payment_refused": (400, INVALID, False),
     "method_not_allowed": (405, INVALID, True),
     "not_ready": (409, INVALID, False),
     "cancelled": (409, INVALID, False),

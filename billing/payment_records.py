@@ -122,7 +122,9 @@ class Payment(models.Model):
             models.Index(F("organization"), F("created_at").desc(), name="payment_newest_first"),
             # The sweep: those whose end is not known.
             models.Index(
-                fields=["created_at"], name="payment_unsettled", condition=Q(state__in=["created", "pending"])
+                fields=["created_at"],
+                name="payment_unsettled",
+                condition=Q(state__in=["created", "pending", "failed"]),
             ),
         ]
         triggers = payment_guards.payment_triggers()

@@ -12,6 +12,8 @@ from ninja.utils import check_csrf
 from accounts.errors import ApiError
 from accounts.identity import Caller, key_caller, session_caller
 from billing.api import router as billing_router
+from billing.payments.api import router as purchases_router
+from billing.payments.api import webhook_router
 from billing.promotions_api import router as promotions_router
 from console.requests import from_status, render_error, report
 from generation.api.catalog import measured_router
@@ -29,15 +31,19 @@ class KeyOrSession(AuthBase):
     """An API key in the Authorization header, or the session of a signed-in person on our own pages.
 
     A session's unsafe call needs the CSRF token, since a cookie is sent by whoever makes the browser call. GET and HEAD
-    need the scope `read`, everything else `generate`. Sets `request.caller`.
+    need the scope `reads` ("read" unless told), everything else `writes` ("generate"). Sets `request.caller`.
     """
 
     openapi_type = "http"
     openapi_scheme = "bearer"
 
+    def __init__(self, reads: str = "read", writes: str = "generate") -> None:
+        super().__init__()
+        self.reads, self.writes = reads, writes
+
     def __call__(self, request: HttpRequest) -> Caller:
         caller = self.authenticate(request)
-        caller.require("read" if request.method in READS else "generate")
+        caller.require(self.reads if request.method in READS else self.writes)
         request.caller = caller
         return caller
 
@@ -79,6 +85,8 @@ api.add_router("/api", jobs_router)
 api.add_router("/api", measured_router)
 api.add_router("/api", billing_router)
 api.add_router("/api", promotions_router)
+api.add_router("/api", purchases_router, auth=KeyOrSession(reads="billing", writes="billing"))
+api.add_router("/api", webhook_router)
 
 
 @api.exception_handler(ApiError)

@@ -35,6 +35,11 @@ app.conf.beat_schedule = {
         "schedule": 30.0,
         "options": {"queue": "upkeep", "expires": 60},
     },
+    "mind_payments": {
+        "task": "billing.tasks.mind_payments",
+        "schedule": 2.0,
+        "options": {"queue": "upkeep", "expires": 10},
+    },
     "watch_signing_certificate": {
         "task": "safety.tasks.watch_signing_certificate",
         "schedule": 24 * 3600.0,

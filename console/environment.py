@@ -47,6 +47,15 @@ def choice(name: str, default: str, known: tuple[str, ...]) -> str:
     return value
 
 
+def together(*names: str) -> None:
+    """All of these must be set: one without the others can't work."""
+    missing = [name for name in names if not os.environ.get(name)]
+    if missing:
+        raise BadEnvironment(
+            f"{', '.join(missing)}: must be set together with {', '.join(set(names) - set(missing))}"
+        )
+
+
 def words(name: str, default: str = "") -> list[str]:
     """A comma-separated list; blanks around and between are dropped."""
     return [word.strip() for word in text(name, default).split(",") if word.strip()]

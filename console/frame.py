@@ -53,6 +53,7 @@ PLACES = (
     Place("Make", "Code", "brackets", "code", scope="generate"),
     Place("Make", "History", "clock", "history", scope="read"),
     Place("Account", "Usage", "receipt", "usage", scope="read"),
+    Place("Account", "Buy credits", "coins", "buy_credits", scope="billing"),
     Place("Account", "Keys", "key", "keys", scope="admin"),
     Place("Account", "Members", "people", "members", scope="read"),
     Place("Account", "Audit log", "seal", "own_audit", scope="admin"),

@@ -8,7 +8,9 @@ from accounts.staff_pages import access as staff_access
 from accounts.staff_pages import approvals as staff_approvals
 from accounts.staff_pages import tiers as staff_tiers
 from billing import pages as billing_pages
-from console import preferences
+from billing.payments import pages as credit_pages
+from billing.payments import sandbox_pages
+from console import preferences, purchase_events
 from console.operations import jobs as operate_jobs
 from console.operations import lanes as operate_lanes
 from console.operations import models as operate_models
@@ -33,6 +35,14 @@ urlpatterns = [
     path("history/", history.jobs, name="history"),
     path("usage/", billing_pages.usage, name="usage"),
     path("decisions/<uuid:decision_id>/", billing_pages.decision, name="decision"),
+    path("credits/", credit_pages.credits, name="buy_credits"),
+    path("credits/buy", credit_pages.buy, name="buy_pack"),
+    path("credits/events", purchase_events.events, name="purchase_events"),
+    path("credits/top-up", credit_pages.top_up, name="auto_top_up"),
+    path("credits/card/forget", credit_pages.forget_card, name="forget_card"),
+    path("sandbox/checkout/<slug:session_id>/", sandbox_pages.checkout, name="sandbox_checkout"),
+    path("sandbox/checkout/<slug:session_id>/confirm", sandbox_pages.confirm, name="sandbox_confirm"),
+    path("sandbox/receipts/<slug:charge_id>/", sandbox_pages.receipt, name="sandbox_receipt"),
     path("keys/", account_pages.api_keys, name="keys"),
     path("keys/<int:key_id>/revoke", account_pages.revoke_key, name="revoke_key"),
     path("keys/<int:key_id>/rotate", account_pages.rotate_key, name="rotate_key"),

@@ -176,6 +176,17 @@ NAN_QUARANTINE_ATTEMPTS = env.integer("NAN_QUARANTINE_ATTEMPTS", 3, least=1, mos
 NAN_QUARANTINE_PROMPTS = env.integer("NAN_QUARANTINE_PROMPTS", 2, least=1, most=1000)
 NAN_QUARANTINE_MINUTES = env.integer("NAN_QUARANTINE_MINUTES", 30, least=1, most=1440)
 MAX_REQUEST_BYTES = 1_000_000
+
+# Who takes the money for credits: stripe, sandbox (no real money) or off. Unset: Stripe where there is a key, else the
+# sandbox under DEBUG and off without it, because the sandbox gives credits away (docs/payments.md).
+PAYMENTS = env.choice("PAYMENTS", "", ("", "stripe", "sandbox", "off"))
+STRIPE_SECRET_KEY = env.text("STRIPE_SECRET_KEY", "")
+STRIPE_WEBHOOK_SECRET = env.text("STRIPE_WEBHOOK_SECRET", "")
+# Another server that speaks Stripe's API, for tests.
+STRIPE_API_BASE = env.text("STRIPE_API_BASE", "")
+if (PAYMENTS or (STRIPE_SECRET_KEY and "stripe")) == "stripe":
+    env.together("STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET")
+SANDBOX_WEBHOOK_SECRET = installation_secret("sandbox-webhooks")
 DATA_UPLOAD_MAX_MEMORY_SIZE = 12_000_000
 FILE_UPLOAD_MAX_MEMORY_SIZE = 12_000_000
 

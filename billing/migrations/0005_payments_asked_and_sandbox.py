@@ -56,7 +56,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='payment',
-            index=models.Index(condition=models.Q(('state__in', ['created', 'pending'])), fields=['created_at'], name='payment_unsettled'),
+            index=models.Index(condition=models.Q(('state__in', ['created', 'pending', 'failed'])), fields=['created_at'], name='payment_unsettled'),
         ),
         migrations.AddIndex(
             model_name='sandboxevent',

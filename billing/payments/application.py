@@ -65,7 +65,7 @@ def _money(payment: Payment, told: shapes.Money, at: datetime) -> tuple[str, dic
         report = {**read, "problem": problem, "expected_cents": payment.amount_cents}
         operations.report("payment.contradiction", "error", f"payment:{payment.pk}", report)
         return Outcome.REJECTED, {**read, "problem": problem}
-    # A declined try at a checkout leaves its intent behind: only the one that is paid is the payment's. A top-up has one.
+    # A declined try at a checkout leaves its intent behind: only the paid one is the payment's. A top-up has one.
     final = told.standing == shapes.PAID or payment.purpose == Payment.Purpose.AUTO_TOP_UP
     intent_id = told.intent_id if final else ""
     changed = _learn(payment, provider_id=told.session_id, provider_payment_id=intent_id)
@@ -169,9 +169,7 @@ def _known_refund(payment: Payment, told: shapes.Returned) -> Refund | None:
     return payment.refunds.filter(provider_refund_id=told.id).first()
 
 
-def _strange_refund(
-    payment: Payment, told: shapes.Returned, read: dict, at: datetime
-) -> tuple[str, dict]:
+def _strange_refund(payment: Payment, told: shapes.Returned, read: dict, at: datetime) -> tuple[str, dict]:
     """A refund that was made at the provider, past us: its credits leave the wallet, if they are still there."""
     if told.standing == shapes.FAILED:
         return Outcome.NO_CHANGE, read

@@ -5,7 +5,8 @@ import json
 from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
+from django.urls import reverse
 
 from accounts import operations
 from accounts.errors import ApiError
@@ -66,7 +67,9 @@ def start(
     if payment.provider_id or payment.state != State.CREATED:
         return payment
     if now > payment.created_at + OPENED_WITHIN:
-        message = "The checkout of this purchase was never opened. Nothing was charged; start again with a new key."
+        message = (
+            "The checkout of this purchase was never opened. Nothing was charged; start again with a new key."
+        )
         raise ApiError("not_ready", message)
     try:
         customer = customer_for(organization, provider)
@@ -76,6 +79,12 @@ def start(
     except (ProviderUnavailable, ProviderRefused) as problem:
         raise told_to_operators(problem, payment) from problem
     return _opened(payment, session)
+
+
+def returns_to(site: str) -> Returns:
+    """Where the page's own checkouts return to; `site` is this installation's absolute address."""
+    page = site + reverse("buy_credits")
+    return Returns(f"{page}?from=checkout", page, site)
 
 
 def customer_for(organization: Organization, provider: Provider) -> PaymentCustomer:
@@ -103,6 +112,12 @@ def purchases_of(organization_id: int) -> QuerySet[Payment]:
     mine = Payment.objects.filter(organization_id=organization_id)
     related = mine.select_related("pack", "created_by").prefetch_related("refunds")
     return related.order_by("-created_at", "-pk")
+
+
+def older_than(found: QuerySet[Payment], last: Payment) -> QuerySet[Payment]:
+    """The page after `last`, in the order of `purchases_of`."""
+    older = Q(created_at__lt=last.created_at) | Q(created_at=last.created_at, pk__lt=last.pk)
+    return found.filter(older)
 
 
 def told_to_operators(problem: Exception, payment: Payment) -> ApiError:

@@ -34,10 +34,11 @@ class BadSignature(Exception):
 
 @dataclass(frozen=True)
 class Returns:
-    """Where a checkout sends the payer afterwards: absolute addresses."""
+    """Where a checkout sends the payer afterwards, and this site itself: absolute addresses."""
 
     success: str
     cancel: str
+    site: str
 
 
 class Provider(Protocol):

@@ -6,8 +6,7 @@ handlers (sandbox_delivery.py). Its checkout page is sandbox_pages.py; what its 
 
 import json
 import secrets
-from datetime import datetime, timedelta
-from urllib.parse import urlsplit, urlunsplit
+from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
@@ -32,9 +31,7 @@ class Sandbox:
         body = {"metadata": {"backlot_organization": organization.slug}}
         return make("customer", body, f"customer-{organization.pk}").pk
 
-    def open_checkout(
-        self, payment: Payment, *, customer_id: str, keep_card: bool, returns: Returns
-    ) -> Body:
+    def open_checkout(self, payment: Payment, *, customer_id: str, keep_card: bool, returns: Returns) -> Body:
         metadata = {shapes.PAYMENT: str(payment.pk)} | ({shapes.KEEP_CARD: "yes"} if keep_card else {})
         session = make(
             "checkout.session",
@@ -55,9 +52,7 @@ class Sandbox:
             f"checkout-{payment.pk}",
         )
         if not session.body.get("url"):
-            page = reverse("sandbox_checkout", args=[session.pk])
-            session.body["url"] = urlunsplit((*urlsplit(returns.success)[:2], page, "", ""))
-            session.save(update_fields=["body"])
+            change(session, url=returns.site + reverse("sandbox_checkout", args=[session.pk]))
         return session.body
 
     def read_checkout(self, session_id: str) -> Body:
@@ -67,17 +62,17 @@ class Sandbox:
                 session[name] = _whole(SandboxObject.objects.get(pk=session[name]).body)
         return session
 
+    @transaction.atomic
     def charge_kept_card(self, payment: Payment, customer: PaymentCustomer) -> Body:
-        key = f"charge-{payment.pk}"
-        if first := SandboxObject.objects.filter(idempotency_key=key).first():
-            return _whole(first.body)
-        with transaction.atomic():
-            intent = make("payment_intent", _charge_asked(payment, customer), key)
-            card = sandbox_cards.card(kept("payment_method", customer.method_id).body["number"])
-            if refused := _off_session_refusal(card):
-                refuse(intent, refused)
-            else:
-                pay(intent, card, customer.method_id)
+        asked = _charge_asked(payment, customer)
+        intent = kept("payment_intent", make("payment_intent", asked, f"charge-{payment.pk}").pk, lock=True)
+        if intent.body["status"] != "processing":  # asked before
+            return _whole(intent.body)
+        card = sandbox_cards.card(kept("payment_method", customer.method_id).body["number"])
+        if refused := _off_session_refusal(card):
+            refuse(intent, refused)
+        else:
+            pay(intent, card, customer.method_id)
         return _whole(intent.body)
 
     def find_charge(self, payment: Payment, customer: PaymentCustomer) -> Body | None:
@@ -88,20 +83,19 @@ class Sandbox:
         found = SandboxObject.objects.filter(pk=intent_id, kind="payment_intent").first()
         return _whole(found.body) if found else None
 
+    @transaction.atomic
     def refund(self, refund: Refund, payment: Payment) -> Body:
-        key = f"refund-{refund.pk}"
-        if first := SandboxObject.objects.filter(idempotency_key=key).first():
-            return first.body
         kept("payment_intent", payment.provider_payment_id)
-        body = {
+        fields = {
             "payment_intent": payment.provider_payment_id,
             "amount": refund.amount_cents,
             "currency": payment.currency,
-            "status": "succeeded",
+            "status": "pending",
             "metadata": {shapes.PAYMENT: str(payment.pk), shapes.REFUND: str(refund.pk)},
         }
-        with transaction.atomic():
-            made = make("refund", body, key)
+        made = kept("refund", make("refund", fields, f"refund-{refund.pk}").pk, lock=True)
+        if made.body["status"] == "pending":  # not asked before
+            change(made, status="succeeded")
             tell("refund.created", made)
         return made.body
 
@@ -145,6 +139,16 @@ def kept(kind: str, identity: str, *, lock: bool = False) -> SandboxObject:
     if one is None:
         raise ProviderRefused(f"the sandbox has no {kind} {identity}")
     return one
+
+
+def moment(body: Body) -> datetime:
+    """When an object was made."""
+    return datetime.fromtimestamp(body["created"], UTC)
+
+
+def disputed_at(dispute: Body) -> datetime:
+    """When the payer disputes: what was written down before that is not known to anybody yet."""
+    return moment(dispute) + DISPUTED_AFTER
 
 
 def change(one: SandboxObject, **fields: object) -> None:

@@ -2,7 +2,13 @@
 
 from dataclasses import dataclass
 
-SUCCEEDS, DECLINED, CONFIRMS, DISPUTED, FAILS_LATER = "succeeds", "declined", "confirms", "disputed", "fails_later"
+SUCCEEDS, DECLINED, CONFIRMS, DISPUTED, FAILS_LATER = (
+    "succeeds",
+    "declined",
+    "confirms",
+    "disputed",
+    "fails_later",
+)
 
 
 @dataclass(frozen=True)
@@ -26,9 +32,15 @@ class SandboxCard:
 CARDS = (
     SandboxCard("4242424242424242", "visa", SUCCEEDS, "The payment succeeds"),
     SandboxCard("4000000000000002", "visa", DECLINED, "The payment is declined"),
-    SandboxCard("4000002760003184", "visa", CONFIRMS, "The bank asks for a confirmation on a page of its own"),
-    SandboxCard("4000000000000259", "visa", DISPUTED, "The payment succeeds and is disputed half a minute later"),
-    SandboxCard("4000000000000341", "visa", FAILS_LATER, "The payment succeeds; automatic top-ups with it fail"),
+    SandboxCard(
+        "4000002760003184", "visa", CONFIRMS, "The bank asks for a confirmation on a page of its own"
+    ),
+    SandboxCard(
+        "4000000000000259", "visa", DISPUTED, "The payment succeeds and is disputed half a minute later"
+    ),
+    SandboxCard(
+        "4000000000000341", "visa", FAILS_LATER, "The payment succeeds; automatic top-ups with it fail"
+    ),
 )
 
 

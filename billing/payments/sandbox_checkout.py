@@ -1,6 +1,6 @@
 """What happens on the sandbox's checkout page: a card is tried, a bank asks back, the session is paid or given up."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 from django.db import transaction
 
@@ -61,10 +61,6 @@ def _expire(session_id: str) -> bool:
     sandbox.change(session, status="expired")
     sandbox.tell("checkout.session.expired", session)
     return True
-
-
-def over_at(session: SandboxObject) -> datetime:
-    return datetime.fromtimestamp(session.body["expires_at"], UTC)
 
 
 def _intent(session: SandboxObject) -> SandboxObject:

@@ -9,19 +9,22 @@ import time
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from django.db import IntegrityError, connection, transaction
-from django.db.models import F, Q, Sum
+from django.db import connection, transaction
+from django.db.models import Q, Sum
 from django.utils import timezone
 
 from accounts import operations
 from billing.books import open_books
 from billing.models import Account, AutoTopUp, CreditPack, Payment, PaymentCustomer
-from billing.payments import application, buying, shapes
+from billing.payments import application, buying
 from billing.payments.provider import OFF, ProviderRefused, ProviderUnavailable, active_name, named
 
 State = Payment.State
 RETRY_AFTER = timedelta(hours=1)  # of a failed top-up
-JOIN_S, LOOK_S = 10.0, 0.25  # how long a request waits for a top-up that another one began, and how often it looks
+JOIN_S, LOOK_S = (
+    10.0,
+    0.25,
+)  # how long a request waits for a top-up that another one began, and how often it looks
 BOUGHT = (Account.Kind.PURCHASED, Account.Kind.PROMOTIONAL)
 
 LOW = """
@@ -37,15 +40,18 @@ SELECT t.organization_id FROM billing_autotopup t
 """
 
 
-def cover(organization_id: int, shortfall_micro: int, now: datetime) -> bool:
+def cover(organization_id: int, needed_micro: int, now: datetime) -> bool:
     """Buy what a refused request lacks, if its organization wants that. True where credits have come: decide again.
 
-    Call it after the refusal's transaction is over: it asks the provider, which takes a second or so. A top-up that
-    another request began meanwhile is waited for. One pack is bought, and only if that is enough.
+    `needed_micro` is what the request costs. Call it after the refusal's transaction is over (it refuses to run inside
+    one): it asks the provider, which takes a second or so. A top-up that another request began meanwhile is waited
+    for. One pack is bought, and only if that is enough.
     """
-    if connection.in_atomic_block and not connection.savepoint_ids:
-        raise RuntimeError("a top-up asks the provider: never inside a database transaction")
-    payment = _begin(organization_id, now, shortfall_micro=shortfall_micro)
+    with transaction.atomic(durable=True):
+        lacking = needed_micro - open_books(organization_id).available
+        payment = _begin(organization_id, now, lacking_micro=lacking) if lacking > 0 else None
+    if lacking <= 0:
+        return True  # they have come since the refusal
     if payment is not None:
         return charge(payment).state == State.PAID
     return _joined(organization_id)
@@ -62,14 +68,16 @@ def top_up_low(now: datetime, limit: int = 20) -> int:
     return sum(charge(payment).state == State.PAID for payment in begun if payment is not None)
 
 
-def charge(payment: Payment) -> Payment:
-    """Ask the provider for the money of a top-up and keep its answer; again after a crash, with the same key."""
+def charge(payment: Payment, *, again: bool = False) -> Payment:
+    """Ask the provider for the money of a top-up and keep its answer.
+
+    `again` is for one whose answer was lost: what was charged is looked for first, whatever card is kept by now.
+    """
+    provider = named(payment.provider)
+    customer = PaymentCustomer.objects.get(organization_id=payment.organization_id, provider=provider.name)
     try:
-        provider = named(payment.provider)
-        customer = PaymentCustomer.objects.get(
-            organization_id=payment.organization_id, provider=provider.name
-        )
-        intent = provider.charge_kept_card(payment, customer)
+        intent = provider.find_charge(payment, customer) if again else None
+        intent = intent or provider.charge_kept_card(payment, customer)
     except ProviderUnavailable as problem:
         operations.report(
             "payment.unanswered", "warning", f"payment:{payment.pk}", {"problem": str(problem)[:500]}
@@ -77,7 +85,9 @@ def charge(payment: Payment) -> Payment:
         payment.refresh_from_db()
         return payment
     except ProviderRefused as problem:
-        operations.report("payment.refused", "error", f"payment:{payment.pk}", {"problem": str(problem)[:500]})
+        operations.report(
+            "payment.refused", "error", f"payment:{payment.pk}", {"problem": str(problem)[:500]}
+        )
         intent = _refused(payment)
     with transaction.atomic():
         application.apply_all(payment.pk, intent, at=timezone.now())
@@ -115,17 +125,17 @@ def _refused(payment: Payment) -> dict:
 
 
 @transaction.atomic
-def _begin(organization_id: int, now: datetime, *, shortfall_micro: int | None = None) -> Payment | None:
+def _begin(organization_id: int, now: datetime, *, lacking_micro: int | None = None) -> Payment | None:
     """Write the payment of a top-up that is due, or None. The wallet's lock makes two of them look in turn.
 
-    `shortfall_micro` is what a request lacks; without one the threshold decides.
+    `lacking_micro` is what a request lacks; without it the threshold decides.
     """
     open_books(organization_id)
     settings = AutoTopUp.objects.select_related("customer").filter(pk=organization_id).first()
     if settings is None or not _may(settings, now):
         return None
     pack = next((one for one in buying.packs(now) if one.slug == settings.pack_slug), None)
-    if pack is None or not _is_due(settings, pack, shortfall_micro, now):
+    if pack is None or not _is_due(settings, pack, lacking_micro, now):
         return None
     if spent_this_month_cents(organization_id, now) + pack.amount_cents > settings.monthly_cap_cents:
         return None
@@ -140,9 +150,9 @@ def _may(settings: AutoTopUp, now: datetime) -> bool:
     return settings.failed_at is None or settings.failed_at < now - RETRY_AFTER
 
 
-def _is_due(settings: AutoTopUp, pack: CreditPack, shortfall_micro: int | None, now: datetime) -> bool:
-    if shortfall_micro is not None:
-        return shortfall_micro <= pack.credits_micro
+def _is_due(settings: AutoTopUp, pack: CreditPack, lacking_micro: int | None, now: datetime) -> bool:
+    if lacking_micro is not None:
+        return lacking_micro <= pack.credits_micro
     return credits_micro(settings.organization_id, now) < settings.threshold_micro
 
 

@@ -25,7 +25,8 @@ from billing.payments.provider import (
 Outcome = PaymentEvent.Outcome
 
 NOTE = """
-INSERT INTO billing_paymentevent (provider, provider_event_id, kind, payload_digest, told_at, deliveries, outcome, detail)
+INSERT INTO billing_paymentevent
+  (provider, provider_event_id, kind, payload_digest, told_at, deliveries, outcome, detail)
 VALUES (%s, %s, %s, %s, %s, 1, 'received', '{}')
 ON CONFLICT (provider, provider_event_id) DO UPDATE SET deliveries = billing_paymentevent.deliveries + 1
 RETURNING id

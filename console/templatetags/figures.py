@@ -73,6 +73,14 @@ def balance(micro: int | None) -> str:
 
 
 @register.filter
+def money(cents: int | None, currency: str = "usd") -> str:
+    """Cents as `$10.00`, or `10.00 EUR` in another currency."""
+    if cents is None:
+        return MISSING
+    return f"${cents / 100:,.2f}" if currency == "usd" else f"{cents / 100:,.2f} {currency.upper()}"
+
+
+@register.filter
 def units(micro: int | None) -> str:
     """Micro-units as `12.5 units`."""
     return MISSING if micro is None else _plural(significant(Decimal(micro) / MICRO), "unit")
