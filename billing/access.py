@@ -1,22 +1,33 @@
 """May this request go ahead, and what pays for it: the waterfall, taken with the hold under the lock on the wallet."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
-from django.db.models import Count, Sum
-
 from accounts import tiers
-from accounts.errors import ApiError
 from accounts.models import TierTerms
-from billing import allowance, ledger, prices, pricing, waterfall
-from billing.books import Books, open_books, preview_books
-from billing.models import Account, Decision, Hold, Operation, PriceVersion
+from billing import (
+    allowance,
+    batch,
+    budgets,
+    decisions,
+    ledger,
+    notices,
+    pricing,
+    snapshots,
+    waterfall,
+)
+from billing.books import Books, preview
+from billing.models import Account, Decision, Notice, Operation, PriceVersion
+from billing.snapshots import Opened
+
+refusal, find_decision = decisions.refusal, decisions.find
 
 _LAYER_OF = {
     Account.Kind.ALLOWANCE: waterfall.ALLOWANCE,
     Account.Kind.PROMOTIONAL: waterfall.PROMOTIONAL,
     Account.Kind.PURCHASED: waterfall.PURCHASED,
+    Account.Kind.OVERAGE: waterfall.OVERAGE,
 }
 
 
@@ -59,79 +70,57 @@ class Quote:
 
 
 def quote(
-    organization_id: int, units_micro: int, now: datetime, *, operation: str, terms: TierTerms | None = None
+    organization_id: int,
+    units_micro: int,
+    now: datetime,
+    *,
+    operation: str,
+    terms: TierTerms | None = None,
+    user_id: int | None = None,
+    api_key_id: int | None = None,
 ) -> Quote:
     """The most that a request of so many units costs (the charge never exceeds it). Reads only, without a lock.
 
-    `terms` are looked up when the caller hasn't them. Raises `NoPrice` and `NoTerms` where there are none.
+    `terms` are looked up when the caller hasn't them. With `user_id` and `api_key_id` their budgets count too. Raises
+    `NoPrice` and `NoTerms` where there are none.
     """
     terms = terms or tiers.terms_for(organization_id, now)
-    price, caps = _price_and_caps(operation, terms, now)
-    books = preview_books(organization_id, caps, now)
+    looked = snapshots.look(organization_id, user_id, api_key_id, operation, now)
+    price, caps = _price_and_caps(looked, operation, terms)
+    books = preview(looked.books, caps, now, looked.facts.overage_limit or 0)
     asked = waterfall.Request(units_micro, pricing.amount_micro(units_micro, price.micro_per_unit))
-    verdict = waterfall.decide(_snapshot(books, terms, caps, now), asked)
+    verdict = waterfall.decide(_snapshot(looked, terms, caps, now, api_key_id), asked)
     return Quote(asked.amount, units_micro, price, verdict, books.available)
 
 
-def decide_and_hold(request: AccessRequest, terms: TierTerms, now: datetime) -> Decision:
+def decide_and_hold(
+    request: AccessRequest, terms: TierTerms, now: datetime, *, top_up_tried: bool = False
+) -> Decision:
     """One definitive decision, stored, with its hold when it is allowed; inside the caller's database transaction.
 
     A refused decision (`decision.allowed` is False) took nothing; the caller lets its transaction commit, so that the
-    decision can be read, and only then raises `refusal(decision)`. The same subject again returns the decision that
-    holds for it; with other contents it raises `ApiError` idempotency_key_reused.
+    decision can be read, and only then raises `refusal(decision)`. Where `decision.top_up_helps`, it first asks for an
+    automatic top-up, outside of any transaction, and decides again with `top_up_tried`. The same subject again returns
+    the decision that holds for it; with other contents it raises `ApiError` idempotency_key_reused.
     """
-    books = open_books(request.organization_id)
-    if earlier := _held_before(request):
-        return earlier
-    price, caps = _price_and_caps(request.operation, terms, now)
-    ledger.roll(books, caps, at=now)
+    opened = snapshots.open_for(
+        request.organization_id, request.user_id, request.api_key_id, request.operation, request.subject, now
+    )
+    if opened.facts.held_before is not None:
+        return _held_before(request, opened.facts.held_before)
+    price, caps = _price_and_caps(opened, request.operation, terms)
+    ledger.roll(opened.books, caps, at=now, overage_limit=opened.facts.overage_limit or 0)
     asked = waterfall.Request(
         request.units_micro, pricing.amount_micro(request.units_micro, price.micro_per_unit)
     )
-    verdict = waterfall.decide(_snapshot(books, terms, caps, now), asked)
-    decision = _store(request, terms, price, asked, verdict, _remaining(books, verdict, asked), now)
+    snapshot = _snapshot(opened, terms, caps, now, request.api_key_id)
+    if top_up_tried:
+        snapshot = replace(snapshot, top_up_micro=None)
+    verdict = waterfall.decide(snapshot, asked)
+    decision = _decision(request, terms, price, asked, verdict, _remaining(opened.books, verdict, asked), now)
     if verdict.allowed:
-        decision.hold_taken = ledger.hold(books, verdict.takes, decision=decision, at=now)
-        books.wallet.rate_tat = verdict.rate_tat
-        books.wallet.save(update_fields=["rate_tat"])
-    return decision
-
-
-def refusal(decision: Decision) -> ApiError:
-    """The error of a refused decision: what refused, what would have allowed it, and when to come back."""
-    headers = {}
-    if decision.code == "rate_limit_exceeded":
-        rate = decision.layers[0]
-        headers = {
-            "x-ratelimit-limit-requests": str(rate["limit"]),
-            "x-ratelimit-remaining-requests": str(rate["remaining"]),
-            "x-ratelimit-reset-requests": f"{decision.retry_after_s:.3f}s",
-        }
-    return ApiError(
-        decision.code,
-        f"{decision.message} What would be allowed: {decision.would_allow}",
-        decision_id=str(decision.pk),
-        retry_after_s=decision.retry_after_s,
-        headers=headers,
-    )
-
-
-def find_decision(organization_id: int, decision_id: str | UUID) -> Decision:
-    """One of the organization's decisions with its hold, usage, charge and price, in one query.
-
-    Raises `ApiError` not_found; another organization's decision is simply not found.
-    """
-    try:
-        wanted = UUID(str(decision_id))
-    except ValueError:
-        wanted = None
-    related = ("price_version", "terms", "hold_taken__usage_event__charge", "user", "api_key")
-    found = (
-        Decision.objects.select_related(*related).filter(organization_id=organization_id, pk=wanted).first()
-    )
-    if found is None:
-        raise ApiError("not_found", "There is no such decision in this organization.", param="id")
-    return found
+        return _allow(opened, decision, verdict, now)
+    return _refuse(opened, decision, verdict, now)
 
 
 def allowance_caps(terms: TierTerms, price: PriceVersion) -> allowance.Caps:
@@ -144,45 +133,115 @@ def allowance_caps(terms: TierTerms, price: PriceVersion) -> allowance.Caps:
     )
 
 
-def _price_and_caps(operation: str, terms: TierTerms, now: datetime) -> tuple[PriceVersion, allowance.Caps]:
-    found = prices.in_force([operation, Operation.ALLOWANCE], now)
-    return found[operation], allowance_caps(terms, found[Operation.ALLOWANCE])
+def _price_and_caps(opened: Opened, operation: str, terms: TierTerms) -> tuple[PriceVersion, allowance.Caps]:
+    return opened.price(operation), allowance_caps(terms, opened.price(Operation.ALLOWANCE))
 
 
-def _held_before(request: AccessRequest) -> Decision | None:
-    held = (
-        Hold.objects.filter(organization_id=request.organization_id, subject=request.subject)
-        .select_related("decision__price_version")
-        .first()
-    )
-    if held is None:
-        return None
-    first = held.decision
+def _held_before(request: AccessRequest, decision_id: UUID) -> Decision:
+    first = Decision.objects.select_related("price_version", "hold_taken").get(pk=decision_id)
     asked = (request.operation, request.units_micro, request.model)
     if (first.operation, first.units_micro, first.model) != asked:
         raise ledger.reused(request.subject)
     return first
 
 
-def _snapshot(books: Books, terms: TierTerms, caps: allowance.Caps, now: datetime) -> waterfall.Snapshot:
-    open_holds = Hold.objects.filter(organization_id=books.wallet.pk, state=Hold.State.OPEN)
-    in_flight = open_holds.aggregate(jobs=Count("pk"), units=Sum("units_micro", default=0))
-    state = books.allowance_state()
-    renews_at, renews_to = allowance.next_day(state, caps)
-    return waterfall.Snapshot(
-        now=now,
-        limits=waterfall.Limits(terms.requests_per_minute, terms.max_open, terms.units_in_flight_micro),
-        rate_tat=books.wallet.rate_tat,
-        open_jobs=in_flight["jobs"],
-        units_in_flight_micro=int(in_flight["units"]),
-        buckets=tuple(_bucket(account, state.granted) for account in books.buckets()),
-        next_allowance_at=renews_at if renews_to else None,
-        next_allowance=renews_to,
+def _allow(opened: Opened, decision: Decision, verdict: waterfall.Verdict, now: datetime) -> Decision:
+    books, facts = opened.books, opened.facts
+    credits_before = _own_credits(books)
+    decision.hold_taken, writing = ledger.hold(
+        books,
+        verdict.takes,
+        decision=decision,
+        at=now,
+        number=facts.hold_number,
+    )
+    threshold = books.wallet.low_balance_micro
+    threshold = facts.low_balance_micro if threshold is None else threshold
+    low = not books.wallet.low_balance_told and _own_credits(books) < threshold <= credits_before
+    books.wallet.low_balance_told = books.wallet.low_balance_told or low
+    written = batch.run(
+        [
+            decisions.insertion(decision),
+            *writing,
+            *budgets.count(opened.budgets, decision.quote_micro, now),
+            snapshots.keep(books.wallet, verdict.rate_tat, decision.api_key_id, verdict.key_tat, now),
+        ]
+    )
+    ((_, decision.hold_taken.expires_at),) = written[1]
+    decision._state.adding = decision.hold_taken._state.adding = False
+    budgets.tell(decision.organization_id, opened.budgets, decision.quote_micro, now)
+    if low:
+        _tell_low(decision, _own_credits(books), threshold)
+    return decision
+
+
+def _refuse(opened: Opened, decision: Decision, verdict: waterfall.Verdict, now: datetime) -> Decision:
+    """Store why. A rate's refusals after a minute's first only count, and are explained by that one."""
+    decision.top_up_helps = verdict.top_up_helps
+    writing = []
+    if decision.code == "rate_limit_exceeded":
+        first = opened.facts.refused_this_minute
+        decision.pk = first or decision.pk
+        writing = [] if first else [decisions.insertion(decision)]
+        writing.append(decisions.rate_refusal(decision))
+    else:
+        writing = [decisions.insertion(decision)]
+    batch.run(writing)
+    decision._state.adding = False
+    if decision.code == "budget_exceeded":
+        budgets.tell_refused(decision.organization_id, opened.budgets, decision.quote_micro, now)
+    return decision
+
+
+def _own_credits(books: Books) -> int:
+    """What the customer bought or was given: what a low balance is about. An allowance comes back by itself."""
+    return sum(
+        a.balance for a in books.buckets() if a.kind in (Account.Kind.PURCHASED, Account.Kind.PROMOTIONAL)
     )
 
 
-def _bucket(account: Account, granted_today: int) -> waterfall.Bucket:
-    limit = granted_today if account.kind == Account.Kind.ALLOWANCE else None
+def _tell_low(decision: Decision, left: int, threshold: int) -> None:
+    notices.tell(
+        decision.organization_id,
+        Notice.Kind.LOW_BALANCE,
+        f"low:{decision.pk}",
+        f"{pricing.in_credits(left)} credits are left, fewer than the {pricing.in_credits(threshold)} from which you "
+        "want to be told.",
+        link="/usage",
+        detail={"left_micro": left, "threshold_micro": threshold},
+    )
+
+
+def _snapshot(
+    opened: Opened, terms: TierTerms, caps: allowance.Caps, now: datetime, api_key_id: int | None
+) -> waterfall.Snapshot:
+    books, facts = opened.books, opened.facts
+    state = books.allowance_state()
+    renews_at, renews_to = allowance.next_day(state, caps)
+    per_key = None if api_key_id is None else terms.requests_per_minute_key
+    return waterfall.Snapshot(
+        now=now,
+        limits=waterfall.Limits(
+            terms.requests_per_minute, terms.max_open, terms.units_in_flight_micro, per_key
+        ),
+        rate_tat=books.wallet.rate_tat,
+        open_jobs=facts.open_jobs,
+        units_in_flight_micro=facts.units_in_flight_micro,
+        buckets=tuple(_bucket(account, books) for account in books.buckets()),
+        next_allowance_at=renews_at if renews_to else None,
+        next_allowance=renews_to,
+        key_tat=snapshots.key_tat(books.wallet, api_key_id),
+        budgets=tuple(one.standing for one in opened.budgets),
+        top_up_micro=facts.top_up_micro,
+    )
+
+
+def _bucket(account: Account, books: Books) -> waterfall.Bucket:
+    limit = None
+    if account.kind == Account.Kind.ALLOWANCE:
+        limit = books.allowance_state().granted
+    elif account.kind == Account.Kind.OVERAGE:
+        limit = books.wallet.overage_granted
     return waterfall.Bucket(
         _LAYER_OF[account.kind], account.pk, account.balance, limit, expires_at=account.expires_at
     )
@@ -190,7 +249,8 @@ def _bucket(account: Account, granted_today: int) -> waterfall.Bucket:
 
 def _remaining(books: Books, verdict: waterfall.Verdict, asked: waterfall.Request) -> dict[str, int]:
     """Micro-credits per bucket, available and held, once the decision is carried out."""
-    left = dict.fromkeys(waterfall.ORDER, 0)
+    shown = [layer for layer in waterfall.ORDER if layer != waterfall.OVERAGE or books.wallet.overage_granted]
+    left = dict.fromkeys(shown, 0)
     for account in books.buckets():
         left[_LAYER_OF[account.kind]] += account.balance
     for take in verdict.takes:
@@ -199,7 +259,7 @@ def _remaining(books: Books, verdict: waterfall.Verdict, asked: waterfall.Reques
     return {**left, "available": sum(left.values()), "held": held}
 
 
-def _store(
+def _decision(
     request: AccessRequest,
     terms: TierTerms,
     price: PriceVersion,
@@ -208,7 +268,7 @@ def _store(
     remaining: dict[str, int],
     now: datetime,
 ) -> Decision:
-    return Decision.objects.create(
+    return Decision(
         organization_id=request.organization_id,
         user_id=request.user_id,
         api_key_id=request.api_key_id,

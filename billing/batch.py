@@ -22,12 +22,17 @@ _prepared: WeakKeyDictionary[psycopg.Connection, set[str]] = WeakKeyDictionary()
 
 
 def run(statements: Sequence[Statement]) -> list[list[tuple]]:
-    """The rows of each statement, none for one that returns none; `%s` marks its parameters, one each.
-
-    Inside the caller's database transaction only. Database errors are Django's.
-    """
+    """As `read`, inside the caller's database transaction only: what locks or writes belongs to one."""
     if not connection.in_atomic_block:
         raise TransactionManagementError("a batch belongs to a database transaction")
+    return read(statements)
+
+
+def read(statements: Sequence[Statement]) -> list[list[tuple]]:
+    """The rows of each statement, none for one that returns none; `%s` marks its parameters, one each.
+
+    Database errors are Django's.
+    """
     with connection.cursor() as cursor:
         names = [_prepare(cursor, sql) for sql, _ in statements]
         calls = [

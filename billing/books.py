@@ -107,12 +107,20 @@ def open_books(organization_id: int) -> Books:
 def preview_books(organization_id: int, caps: allowance.Caps, at: datetime, overage_limit: int = 0) -> Books:
     """The books as a use at `at` would find them, without a lock and without writing: for quotes and balances."""
     wallet = Wallet.objects.filter(pk=organization_id).first() or Wallet(organization_id=organization_id)
-    accounts = _accounts(organization_id)
+    accounts = with_standing(organization_id, _accounts(organization_id))
+    return preview(Books(wallet, accounts), caps, at, overage_limit)
+
+
+def with_standing(organization_id: int, accounts: list[Account]) -> list[Account]:
+    """Those accounts, and empty ones in place of the standing ones that aren't open yet."""
     present = {account.kind for account in accounts if account.balance is not None}
-    accounts += [
+    return accounts + [
         Account(organization_id=organization_id, kind=k, balance=0) for k in STANDING if k not in present
     ]
-    books = Books(wallet, accounts)
+
+
+def preview(books: Books, caps: allowance.Caps, at: datetime, overage_limit: int) -> Books:
+    """Bring books in memory to where a use at `at` would find them; nothing is written."""
     for account in books.expired(at):
         books.move(account, -account.balance)
     due = allowance.roll(books.allowance_state(), utc_day(at), caps)

@@ -5,19 +5,21 @@ then accounts. All that moves an organization's money happens under the lock on 
 requests can never spend the same credit. Platform accounts are never updated: they are summed from their entries.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime, timedelta
 
 from django.db import transaction
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from accounts import audit
 from accounts.errors import ApiError
 from accounts.models import User
-from billing import waterfall
+from billing import batch, waterfall
 from billing.books import Books, open_books, wallet_for
 from billing.models import Account, Charge, Decision, Hold, HoldPart, Transaction
 from billing.posting import Moves, post, posted_before, request_hash, reused, reverse
+from billing.posting import prepared as posting_statements
 from billing.rolls import expire, expire_what_came_back_late, roll
 
 __all__ = [
@@ -25,6 +27,7 @@ __all__ = [
     "Moves",
     "capture",
     "expire",
+    "expire_hold",
     "grant",
     "hold",
     "open_books",
@@ -34,6 +37,7 @@ __all__ = [
     "posted_before",
     "receivable",
     "release",
+    "renew_holds",
     "request_hash",
     "reused",
     "reverse",
@@ -160,9 +164,34 @@ def owed(books: Books) -> int:
     return -sum(a.balance for a in books.accounts if a.kind == Kind.RECEIVABLE)
 
 
-def hold(books: Books, takes: Iterable[waterfall.Take], *, decision: Decision, at: datetime) -> Hold:
-    """Set aside what the decision allowed. A hold of nothing (a price of 0) is a row without a transaction."""
-    taken = Hold.objects.create(
+INSERT_HOLD = """
+INSERT INTO billing_hold (id, organization_id, decision_id, subject, units_micro, amount, captured, state, held_at)
+VALUES (%s, %s, %s, %s, %s, %s, 0, 'open', %s)
+RETURNING id, expires_at
+"""
+INSERT_PARTS = """
+INSERT INTO billing_holdpart (hold_id, account_id, position, amount, allowance_day)
+SELECT %s, part.account, part.position - 1, part.amount, CASE WHEN part.daily THEN %s::date END
+  FROM unnest(%s::bigint[], %s::bigint[], %s::boolean[]) WITH ORDINALITY
+    AS part (account, amount, daily, position)
+"""
+
+
+def hold(
+    books: Books,
+    takes: Iterable[waterfall.Take],
+    *,
+    decision: Decision,
+    at: datetime,
+    number: int,
+) -> tuple[Hold, list[batch.Statement]]:
+    """Set aside what the decision allowed: the hold, and the statements that write it, for a batch of the caller's.
+
+    `number` is the id of the hold, drawn from its sequence. A hold of nothing (a price of 0) is a row without a
+    transaction.
+    """
+    taken = Hold(
+        id=number,
         organization_id=books.wallet.pk,
         decision=decision,
         subject=decision.subject,
@@ -170,23 +199,17 @@ def hold(books: Books, takes: Iterable[waterfall.Take], *, decision: Decision, a
         amount=decision.quote_micro,
         held_at=at,
     )
+    columns = (number, taken.organization_id, decision.pk, taken.subject, taken.units_micro, taken.amount, at)
+    written: list[batch.Statement] = [(INSERT_HOLD, columns)]
+    takes = list(takes)
+    if not takes:
+        return taken, written
     by_id = {account.pk: account for account in books.accounts}
-    parts = [
-        HoldPart(
-            hold=taken,
-            account=by_id[take.account],
-            position=position,
-            amount=take.amount,
-            allowance_day=books.wallet.allowance_day if take.layer == waterfall.ALLOWANCE else None,
-        )
-        for position, take in enumerate(takes)
-    ]
-    if not parts:
-        return taken
-    HoldPart.objects.bulk_create(parts)
-    post(
+    accounts, amounts = [take.account for take in takes], [take.amount for take in takes]
+    daily = [take.layer == waterfall.ALLOWANCE for take in takes]
+    _, postings = posting_statements(
         books,
-        [(books.own(Kind.HELD), taken.amount), *((part.account, -part.amount) for part in parts)],
+        [(books.own(Kind.HELD), taken.amount), *((by_id[take.account], -take.amount) for take in takes)],
         operation="hold",
         key=taken.subject,
         asked={"amount": taken.amount, "units_micro": taken.units_micro},
@@ -195,7 +218,8 @@ def hold(books: Books, takes: Iterable[waterfall.Take], *, decision: Decision, a
         hold=taken,
         at=at,
     )
-    return taken
+    parts = (INSERT_PARTS, (number, books.wallet.allowance_day, accounts, amounts, daily))
+    return taken, [*written, parts, *postings]
 
 
 def capture(
@@ -218,10 +242,30 @@ def release(
     return _resolve(books, held, 0, charge=charge, reason=reason, at=at)
 
 
+def expire_hold(books: Books, held: Hold) -> Transaction | None:
+    """End a hold that ran out by the database's clock and give all of it back; the database refuses one that didn't."""
+    return _resolve(
+        books, held, 0, charge=None, reason="Nobody settled it in time", at=timezone.now(), expired=True
+    )
+
+
+def renew_holds(subjects: Collection[str], lasts: timedelta) -> int:
+    """Let the open holds of these subjects last so long from now on, by the database's clock; how many."""
+    mine = Hold.objects.filter(subject__in=subjects, state=Hold.State.OPEN)
+    return mine.filter(expires_at__lt=Now() + lasts).update(expires_at=Now() + lasts)
+
+
 def _resolve(
-    books: Books, held: Hold, captured: int, *, charge: Charge | None, reason: str, at: datetime
+    books: Books,
+    held: Hold,
+    captured: int,
+    *,
+    charge: Charge | None,
+    reason: str,
+    at: datetime,
+    expired: bool = False,
 ) -> Transaction | None:
-    state = Hold.State.CAPTURED if captured else Hold.State.RELEASED
+    state = Hold.State.CAPTURED if captured else Hold.State.EXPIRED if expired else Hold.State.RELEASED
     still_open = Hold.objects.filter(pk=held.pk, organization_id=books.wallet.pk, state=Hold.State.OPEN)
     if not still_open.update(state=state, captured=captured, resolved_at=at):
         raise HoldResolved(f"hold {held.pk} was resolved before")

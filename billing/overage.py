@@ -5,7 +5,9 @@ what the month's invoice comes to. Amounts are micro-credits.
 """
 
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
+
+INSTANT = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
@@ -46,3 +48,8 @@ def ends_at(month: date) -> datetime:
     """The first moment after a month, UTC."""
     following = date(month.year + month.month // 12, month.month % 12 + 1, 1)
     return datetime.combine(following, time(), UTC)
+
+
+def begins_at(month: date) -> datetime:
+    """The first moment of a month, UTC."""
+    return datetime.combine(month, time(), UTC)

@@ -17,13 +17,12 @@ Moves = Iterable[tuple[Account, int]]
 INSERT_TRANSACTION = """
 INSERT INTO billing_transaction (id, organization_id, operation, idempotency_key, request_hash, kind, reason, hold_id,
   charge_id, payment_id, reverses_id, actor_id, available_after, held_after, at, written_in)
-VALUES (coalesce(%s::bigint, nextval('billing_transaction_id_seq')),
-  %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 0) RETURNING id
+VALUES (nextval('billing_transaction_id_seq'), %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 0) RETURNING id
 """
 # `currval` is this connection's own last number: the transaction that was written just before in the same batch.
 INSERT_ENTRIES = """
 INSERT INTO billing_entry (transaction_id, account_id, amount)
-SELECT coalesce(%s::bigint, currval('billing_transaction_id_seq')), moved.account, moved.amount
+SELECT currval('billing_transaction_id_seq'), moved.account, moved.amount
   FROM unnest(%s::bigint[], %s::bigint[]) AS moved (account, amount)
 """
 
@@ -46,12 +45,11 @@ def prepared(
     operation: str,
     key: str,
     asked: dict,
-    number: int | None = None,
     **about: object,
 ) -> tuple[Transaction, list[batch.Statement]]:
     """A transaction and the statements that write it, for a batch of the caller's; the books move at once.
 
-    `number` is its id where the caller has drawn one from the sequence already.
+    Its id is drawn when it is written, so that ids follow the order in which a wallet's transactions were posted.
     """
     net: dict[Account, int] = defaultdict(int)
     for account, amount in moves:
@@ -59,7 +57,6 @@ def prepared(
     for account, amount in net.items():
         books.move(account, amount)
     posted = Transaction(
-        pk=number,
         organization_id=books.wallet.pk,
         operation=operation,
         idempotency_key=key,
@@ -70,7 +67,6 @@ def prepared(
     )
     entries = [(account.pk, amount) for account, amount in net.items() if amount]
     columns = (
-        number,
         posted.organization_id,
         operation,
         key,
@@ -86,7 +82,7 @@ def prepared(
         posted.held_after,
         posted.at,
     )
-    written = (number, [account for account, _ in entries], [amount for _, amount in entries])
+    written = ([account for account, _ in entries], [amount for _, amount in entries])
     return posted, [(INSERT_TRANSACTION, columns), (INSERT_ENTRIES, written)]
 
 

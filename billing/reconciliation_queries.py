@@ -33,7 +33,7 @@ CHECKS: dict[str, str] = {
     "running balance is the sum so far": """
         WITH moved AS (
             SELECT t.id, t.organization_id, t.available_after, t.held_after,
-                   coalesce(sum(e.amount) FILTER (WHERE a.kind <> 'held'), 0) AS available,
+                   coalesce(sum(e.amount) FILTER (WHERE a.kind NOT IN ('held', 'receivable')), 0) AS available,
                    coalesce(sum(e.amount) FILTER (WHERE a.kind = 'held'), 0) AS held
               FROM billing_transaction t
               LEFT JOIN (billing_entry e JOIN billing_account a
@@ -88,7 +88,8 @@ CHECKS: dict[str, str] = {
         SELECT c.organization_id, 'charge:' || c.id, c.amount, coalesce(sum(e.amount), 0)
           FROM billing_charge c
           LEFT JOIN (billing_transaction t JOIN billing_entry e ON e.transaction_id = t.id
-                     JOIN billing_account a ON a.id = e.account_id AND a.kind = 'revenue') ON t.charge_id = c.id
+                     JOIN billing_account a ON a.id = e.account_id AND a.kind = 'revenue')
+                ON t.charge_id = c.id AND t.kind <> 'refund'
          GROUP BY c.id HAVING coalesce(sum(e.amount), 0) <> c.amount
     """,
     "revenue comes from charges alone": """
@@ -96,6 +97,49 @@ CHECKS: dict[str, str] = {
           FROM billing_entry e JOIN billing_account a ON a.id = e.account_id AND a.kind = 'revenue'
           JOIN billing_transaction t ON t.id = e.transaction_id
          WHERE t.charge_id IS NULL
+    """,
+    "refunds stay within their charge": """
+        SELECT c.organization_id, 'charge:' || c.id, c.amount, -sum(e.amount)
+          FROM billing_charge c JOIN billing_transaction t ON t.charge_id = c.id AND t.kind = 'refund'
+          JOIN billing_entry e ON e.transaction_id = t.id
+          JOIN billing_account a ON a.id = e.account_id AND a.kind = 'revenue'
+         GROUP BY c.id HAVING -sum(e.amount) > c.amount
+    """,
+    "a paid payment is granted once": """
+        SELECT p.organization_id, 'payment:' || p.id,
+               CASE WHEN p.paid_at IS NULL THEN 0 ELSE p.credits_micro END, coalesce(-sum(e.amount), 0)
+          FROM billing_payment p
+          LEFT JOIN (billing_transaction t JOIN billing_entry e ON e.transaction_id = t.id
+                     JOIN billing_account a ON a.id = e.account_id AND a.kind = 'cash')
+                ON t.payment_id = p.id AND t.kind = 'purchase'
+         GROUP BY p.id
+        HAVING coalesce(-sum(e.amount), 0) <> CASE WHEN p.paid_at IS NULL THEN 0 ELSE p.credits_micro END
+    """,
+    "refunds stay within their payment": """
+        SELECT p.organization_id, 'payment:' || p.id, p.credits_micro, sum(r.credits_micro)
+          FROM billing_payment p JOIN billing_refund r ON r.payment_id = p.id AND r.state <> 'failed'
+         GROUP BY p.id HAVING sum(r.credits_micro) > p.credits_micro OR sum(r.amount_cents) > p.amount_cents
+    """,
+    "invoice is what was used": """
+        SELECT i.organization_id, 'invoice:' || to_char(i.month, 'YYYY-MM'), -sum(e.amount), i.amount_micro
+          FROM billing_invoice i JOIN billing_entry own ON own.account_id = i.account_id
+          JOIN billing_transaction t ON t.id = own.transaction_id
+          JOIN billing_entry e ON e.transaction_id = t.id
+          JOIN billing_account a ON a.id = e.account_id AND a.kind = 'overage' AND a.organization_id IS NULL
+         GROUP BY i.id HAVING -sum(e.amount) <> i.amount_micro
+    """,
+    "budget counts what was used": """
+        SELECT b.organization_id, 'budget:' || b.id || ':' || to_char(m.month, 'YYYY-MM'),
+               coalesce(sum(CASE WHEN h.state = 'open' THEN h.amount ELSE h.captured END), 0), m.used_micro
+          FROM billing_budgetmonth m JOIN billing_budget b ON b.id = m.budget_id AND b.removed_at IS NULL
+          LEFT JOIN (billing_decision d JOIN billing_hold h ON h.decision_id = d.id)
+                ON d.organization_id = b.organization_id
+               AND d.at >= m.month::timestamp AT TIME ZONE 'UTC'
+               AND d.at < (m.month + interval '1 month') AT TIME ZONE 'UTC'
+               AND (b.user_id IS NULL OR d.user_id = b.user_id)
+               AND (b.api_key_id IS NULL OR d.api_key_id = b.api_key_id)
+         GROUP BY b.id, m.id
+        HAVING coalesce(sum(CASE WHEN h.state = 'open' THEN h.amount ELSE h.captured END), 0) <> m.used_micro
     """,
     "allowance of the day adds up": f"""
         WITH parts AS ({_TAKEN})

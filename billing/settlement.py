@@ -4,17 +4,16 @@ from datetime import datetime
 
 from django.db import transaction
 
-from billing import ledger, pricing
+from billing import budgets, ledger, prices, pricing
 from billing.books import open_books
-from billing.models import Charge, Hold, UsageEvent
+from billing.models import Charge, Hold, Operation, PriceVersion, UsageEvent
+from billing.settlement_rules import CHARGED
 
 Outcome = UsageEvent.Outcome
 
-# Work that was delivered and work that the user stopped is paid for; what the system failed or withheld is not.
-CHARGED = frozenset({Outcome.DELIVERED, Outcome.CANCELLED})
-
 REASONS = {
     Outcome.DELIVERED: "Delivered",
+    Outcome.CACHED: "Served from the cache",
     Outcome.CANCELLED: "Cancelled; charged for the work that was done",
     Outcome.FAILED: "Not charged: the work failed",
     Outcome.BLOCKED: "Not charged: the result was blocked",
@@ -51,15 +50,22 @@ def settle(
         raise ledger.HoldResolved(f"hold {hold_id} was resolved before")
     charge = _charge(held, done, at)
     ledger.capture(books, held, charge.amount, charge=charge, reason=REASONS[Outcome(outcome)], at=at)
+    budgets.give_back(held.decision, held.amount - charge.amount)
     return charge
+
+
+def price_of(held: Hold, outcome: str) -> PriceVersion:
+    """The price that the charge follows: the quoted one, or for a repeat from the cache its own at that moment."""
+    if outcome == Outcome.CACHED:
+        return prices.in_force([Operation.CACHED], held.decision.at)[Operation.CACHED]
+    return held.decision.price_version
 
 
 def amount_due(held: Hold, outcome: str, units_micro: int) -> int:
     """The charge for so many units done under a hold, in micro-credits."""
     if outcome not in CHARGED:
         return 0
-    price = held.decision.price_version
-    return min(held.amount, pricing.amount_micro(units_micro, price.micro_per_unit))
+    return min(held.amount, pricing.amount_micro(units_micro, price_of(held, outcome).micro_per_unit))
 
 
 def _settled_before(held: Hold, done: tuple[str, int, int, str]) -> Charge | None:
@@ -91,7 +97,7 @@ def _charge(held: Hold, done: tuple[str, int, int, str], at: datetime) -> Charge
     return Charge.objects.create(
         organization_id=held.organization_id,
         usage_event=usage,
-        price_version=held.decision.price_version,
+        price_version=price_of(held, outcome),
         quoted=held.amount,
         amount=amount_due(held, outcome, units_micro),
         reason_code=reason_code,

@@ -1,35 +1,60 @@
 """How much is allowed, and from where: one definitive verdict per request. Pure: standard library only.
 
-Hard limits come first, in order; reaching one refuses and takes nothing. Then the buckets in order, as many as it
-needs: included allowance, promotional credits (soonest to expire first), purchased credits. Only when all of them
-together are too little is a request refused for lack of credit. Money is micro-credits, units are micro-units.
+Hard limits and budgets come first, in order (limits.py); reaching one refuses and takes nothing. Then the buckets in
+order, as many as it needs: included allowance, promotional credits (soonest to expire first), purchased credits,
+overage by contract. Only when all of them together are too little is a request refused for lack of credit; the verdict
+then says whether an automatic top-up would be enough. Money is micro-credits, units are micro-units.
 """
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from billing.pricing import MICRO, in_credits
+from billing.limits import (
+    Budget,
+    InFlight,
+    Layer,
+    Limits,
+    Refusal,
+    check,
+    in_units,
+    next_tat,
+    rate_interval,
+)
+from billing.pricing import in_credits
 
-VERSION = 1  # of these rules; every decision records it
+__all__ = [
+    "ALLOWANCE",
+    "ORDER",
+    "OVERAGE",
+    "PROMOTIONAL",
+    "PURCHASED",
+    "VERSION",
+    "Bucket",
+    "Budget",
+    "Layer",
+    "Limits",
+    "Request",
+    "Snapshot",
+    "Take",
+    "Verdict",
+    "decide",
+    "in_units",
+    "rate_interval",
+    "sources_in_words",
+]
 
-MINUTE = timedelta(minutes=1)
-LOOK_AGAIN_S = 5.0  # nobody knows when open work ends, so this is only a polite pause between two tries
+VERSION = 2  # of these rules; every decision records it
 
-ALLOWANCE, PROMOTIONAL, PURCHASED = "allowance", "promotional", "purchased"
-ORDER = (ALLOWANCE, PROMOTIONAL, PURCHASED)
+ALLOWANCE, PROMOTIONAL, PURCHASED, OVERAGE = "allowance", "promotional", "purchased", "overage"
+ORDER = (ALLOWANCE, PROMOTIONAL, PURCHASED, OVERAGE)
+TOP_UP = "automatic_top_up"
 IN_WORDS = {
     ALLOWANCE: "the included allowance",
     PROMOTIONAL: "promotional credits",
     PURCHASED: "purchased credits",
+    OVERAGE: "overage by contract",
 }
-
-
-@dataclass(frozen=True)
-class Limits:
-    requests_per_minute: int
-    max_open: int
-    units_in_flight_micro: int
 
 
 @dataclass(frozen=True)
@@ -45,7 +70,10 @@ class Bucket:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Everything a verdict depends on, as it stands under the lock on the wallet."""
+    """Everything a verdict depends on, as it stands under the lock on the wallet.
+
+    `top_up_micro` is the pack that an automatic top-up would buy; None where it is off or has been tried.
+    """
 
     now: datetime
     limits: Limits
@@ -55,26 +83,15 @@ class Snapshot:
     buckets: tuple[Bucket, ...]
     next_allowance_at: datetime | None = None
     next_allowance: int = 0
+    key_tat: datetime | None = None
+    budgets: tuple[Budget, ...] = ()
+    top_up_micro: int | None = None
 
 
 @dataclass(frozen=True)
 class Request:
     units_micro: int
     amount: int
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One layer as it was found. Outcomes: passed, taken, not_needed, empty, short, refused, not_reached."""
-
-    layer: str
-    unit: str  # requests, jobs, micro_units or micro_credits
-    limit: int | None
-    used: int | None
-    asked: int
-    taken: int
-    remaining: int
-    outcome: str
 
 
 @dataclass(frozen=True)
@@ -88,7 +105,10 @@ class Take:
 
 @dataclass(frozen=True)
 class Verdict:
-    """`rate_tat` is what the wallet must store when the request goes ahead; None when it is refused."""
+    """`rate_tat` and `key_tat` are what the wallet must store when the request goes ahead; None when it is refused.
+
+    `top_up_helps` says that an automatic top-up would be enough for a request that was refused for lack of credit.
+    """
 
     allowed: bool
     code: str
@@ -98,6 +118,8 @@ class Verdict:
     layers: tuple[Layer, ...]
     takes: tuple[Take, ...]
     rate_tat: datetime | None
+    key_tat: datetime | None = None
+    top_up_helps: bool = False
 
     def layer_rows(self) -> list[dict]:
         return [asdict(layer) for layer in self.layers]
@@ -108,24 +130,26 @@ def decide(snapshot: Snapshot, request: Request) -> Verdict:
     if request.units_micro <= 0 or request.amount < 0:
         raise ValueError(f"a request has units and no negative amount: {request}")
     buckets = _in_order(snapshot)
-    passed: list[Layer] = []
-    for check in (_rate, _open_jobs, _units_in_flight):
-        layer, refusal = check(snapshot, request)
-        passed.append(layer)
-        if refusal is not None:
-            return _refused(refusal, passed + _not_reached(passed, buckets, snapshot, request))
+    passed, refusal = check(_in_flight(snapshot), request.units_micro, request.amount)
+    if refusal is not None:
+        rest = [_bucket_layer(bucket, request.amount, 0, "not_reached") for bucket in buckets]
+        return _refused(refusal, passed + rest)
     return _draw(snapshot, request, passed, buckets)
 
 
-@dataclass(frozen=True)
-class _Refusal:
-    code: str
-    message: str
-    would_allow: str
-    retry_after_s: float | None
+def _in_flight(snapshot: Snapshot) -> InFlight:
+    return InFlight(
+        snapshot.now,
+        snapshot.limits,
+        snapshot.rate_tat,
+        snapshot.key_tat,
+        snapshot.open_jobs,
+        snapshot.units_in_flight_micro,
+        snapshot.budgets,
+    )
 
 
-def _refused(refusal: _Refusal, layers: list[Layer]) -> Verdict:
+def _refused(refusal: Refusal, layers: list[Layer], *, top_up_helps: bool = False) -> Verdict:
     return Verdict(
         allowed=False,
         code=refusal.code,
@@ -135,75 +159,15 @@ def _refused(refusal: _Refusal, layers: list[Layer]) -> Verdict:
         layers=tuple(_untaken(layer) for layer in layers),
         takes=(),
         rate_tat=None,
+        top_up_helps=top_up_helps,
     )
 
 
 def _untaken(layer: Layer) -> Layer:
     """A refused request took nothing, not even from the limits that it passed."""
-    return replace(layer, taken=0, remaining=layer.limit - layer.used) if layer.outcome == "passed" else layer
-
-
-def rate_interval(per_minute: int) -> timedelta:
-    """The emission interval of the generic cell rate algorithm; a burst may be one minute's worth."""
-    return MINUTE / per_minute
-
-
-def _rate(snapshot: Snapshot, request: Request) -> tuple[Layer, _Refusal | None]:
-    limit = snapshot.limits.requests_per_minute
-    interval = rate_interval(limit)
-    ahead = max(snapshot.rate_tat or snapshot.now, snapshot.now) - snapshot.now
-    used = min(limit, -(-ahead // interval))
-    wait = ahead - interval * (limit - 1)
-    if wait <= timedelta(0):
-        return Layer("requests_per_minute", "requests", limit, used, 1, 1, limit - used - 1, "passed"), None
-    seconds = wait.total_seconds()
-    refusal = _Refusal(
-        "rate_limit_exceeded",
-        f"Your organization may make {limit} generation requests per minute and has used them.",
-        f"The same request in {_seconds(seconds)}.",
-        seconds,
-    )
-    return Layer("requests_per_minute", "requests", limit, used, 1, 0, 0, "refused"), refusal
-
-
-def _open_jobs(snapshot: Snapshot, request: Request) -> tuple[Layer, _Refusal | None]:
-    limit, used = snapshot.limits.max_open, snapshot.open_jobs
-    if used < limit:
-        return Layer("open_jobs", "jobs", limit, used, 1, 1, limit - used - 1, "passed"), None
-    refusal = _Refusal(
-        "concurrency_limit_exceeded",
-        f"Your organization may have {limit} open jobs and has {used}.",
-        "The same request once one of the open jobs has finished or was cancelled.",
-        LOOK_AGAIN_S,
-    )
-    return Layer("open_jobs", "jobs", limit, used, 1, 0, 0, "refused"), refusal
-
-
-def _units_in_flight(snapshot: Snapshot, request: Request) -> tuple[Layer, _Refusal | None]:
-    limit, used, asked = (
-        snapshot.limits.units_in_flight_micro,
-        snapshot.units_in_flight_micro,
-        request.units_micro,
-    )
-    free = max(0, limit - used)
-    if asked <= free:
-        return Layer(
-            "units_in_flight", "micro_units", limit, used, asked, asked, free - asked, "passed"
-        ), None
-    if asked > limit:
-        would_allow, retry = f"A request of at most {in_units(limit)} units, or a larger tier.", None
-    else:
-        would_allow = f"The same request once {in_units(asked - free)} units of the open work have finished"
-        would_allow += f", or one of at most {in_units(free)} units now." if free >= MICRO else "."
-        retry = LOOK_AGAIN_S
-    refusal = _Refusal(
-        "concurrency_limit_exceeded",
-        f"Your organization may have {in_units(limit)} compute units in flight and has {in_units(used)}; "
-        f"this request would add {in_units(asked)}.",
-        would_allow,
-        retry,
-    )
-    return Layer("units_in_flight", "micro_units", limit, used, asked, 0, free, "refused"), refusal
+    if layer.outcome not in ("passed", "over"):
+        return layer
+    return replace(layer, taken=0, remaining=max(0, layer.limit - layer.used))
 
 
 def _in_order(snapshot: Snapshot) -> list[Bucket]:
@@ -216,7 +180,10 @@ def _draw(snapshot: Snapshot, request: Request, passed: list[Layer], buckets: li
     total = sum(bucket.available for bucket in buckets)
     if total < request.amount:
         short = [_bucket_layer(b, request.amount, 0, "short" if b.available else "empty") for b in buckets]
-        return _refused(_no_credit(snapshot, request, buckets, total), passed + short)
+        top_up = _top_up(snapshot, request.amount - total)
+        helps = any(layer.outcome == "would_do" for layer in top_up)
+        refusal = _no_credit(snapshot, request, buckets, total)
+        return _refused(refusal, passed + short + top_up, top_up_helps=helps)
     for bucket in buckets:
         taken = min(left, bucket.available)
         outcome = "taken" if taken else ("not_needed" if left == 0 else "empty")
@@ -224,7 +191,8 @@ def _draw(snapshot: Snapshot, request: Request, passed: list[Layer], buckets: li
         if taken:
             takes.append(Take(bucket.layer, bucket.account, taken))
         left -= taken
-    tat = max(snapshot.rate_tat or snapshot.now, snapshot.now)
+    limits, now = snapshot.limits, snapshot.now
+    per_key = limits.requests_per_minute_key
     return Verdict(
         allowed=True,
         code="",
@@ -233,8 +201,18 @@ def _draw(snapshot: Snapshot, request: Request, passed: list[Layer], buckets: li
         retry_after_s=None,
         layers=tuple(layers),
         takes=tuple(takes),
-        rate_tat=tat + rate_interval(snapshot.limits.requests_per_minute),
+        rate_tat=next_tat(snapshot.rate_tat, now, limits.requests_per_minute),
+        key_tat=next_tat(snapshot.key_tat, now, per_key) if per_key is not None else None,
     )
+
+
+def _top_up(snapshot: Snapshot, missing: int) -> list[Layer]:
+    """What an automatic top-up could do about it, where one is switched on."""
+    pack = snapshot.top_up_micro
+    if pack is None:
+        return []
+    outcome = "would_do" if missing <= pack else "too_little"
+    return [Layer(TOP_UP, "micro_credits", pack, None, missing, 0, pack, outcome)]
 
 
 def _bucket_layer(bucket: Bucket, asked: int, taken: int, outcome: str) -> Layer:
@@ -243,21 +221,10 @@ def _bucket_layer(bucket: Bucket, asked: int, taken: int, outcome: str) -> Layer
     return Layer(bucket.layer, "micro_credits", bucket.limit, used, asked, taken, remaining, outcome)
 
 
-def _not_reached(
-    passed: list[Layer], buckets: list[Bucket], snapshot: Snapshot, request: Request
-) -> list[Layer]:
-    """The layers after the one that refused, as they stood."""
-    hard = [_open_jobs(snapshot, request)[0], _units_in_flight(snapshot, request)[0]][len(passed) - 1 :]
-    rest = [
-        replace(layer, taken=0, remaining=max(0, layer.limit - layer.used), outcome="not_reached")
-        for layer in hard
-    ]
-    return rest + [_bucket_layer(bucket, request.amount, 0, "not_reached") for bucket in buckets]
-
-
-def _no_credit(snapshot: Snapshot, request: Request, buckets: list[Bucket], total: int) -> _Refusal:
+def _no_credit(snapshot: Snapshot, request: Request, buckets: list[Bucket], total: int) -> Refusal:
     held = {layer: sum(b.available for b in buckets if b.layer == layer) for layer in ORDER}
-    has = ", ".join(f"{in_credits(held[layer])} in {IN_WORDS[layer]}" for layer in ORDER)
+    shown = [layer for layer in ORDER if layer != OVERAGE or any(b.layer == OVERAGE for b in buckets)]
+    has = ", ".join(f"{in_credits(held[layer])} in {IN_WORDS[layer]}" for layer in shown)
     missing = request.amount - total
     would_allow, retry = f"{in_credits(missing)} credits more.", None
     if _enough_tomorrow(snapshot, request, buckets):
@@ -266,7 +233,7 @@ def _no_credit(snapshot: Snapshot, request: Request, buckets: list[Bucket], tota
             f"{snapshot.next_allowance_at:%Y-%m-%d %H:%M} UTC."
         )
         retry = (snapshot.next_allowance_at - snapshot.now).total_seconds()
-    return _Refusal(
+    return Refusal(
         "credit_balance_exhausted",
         f"This request needs {in_credits(request.amount)} credits and your organization has "
         f"{in_credits(total)}: {has}.",
@@ -298,13 +265,3 @@ def sources_in_words(takes: Iterable[Take]) -> str:
     for take in takes:
         parts[take.layer] += take.amount
     return ", ".join(f"{in_credits(parts[layer])} from {IN_WORDS[layer]}" for layer in ORDER if parts[layer])
-
-
-def in_units(units_micro: int) -> str:
-    """Micro-units as units for people: as few decimals as it takes ("150", "52.5")."""
-    return f"{units_micro / MICRO:,.6f}".rstrip("0").rstrip(".")
-
-
-def _seconds(seconds: float) -> str:
-    whole = max(1, -int(-seconds // 1))
-    return "1 second" if whole == 1 else f"{whole} seconds"

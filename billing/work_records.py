@@ -56,6 +56,8 @@ class Decision(models.Model):
         ]
         triggers = append_only()
 
+    top_up_helps = False  # of a refusal just taken: an automatic top-up would be enough
+
     @property
     def hold(self) -> "Hold | None":
         """The hold that this decision took; None when it refused."""

@@ -40,6 +40,16 @@ app.conf.beat_schedule = {
         "schedule": 2.0,
         "options": {"queue": "upkeep", "expires": 10},
     },
+    "mind_money": {
+        "task": "generation.tasks.mind_money",
+        "schedule": 20.0,
+        "options": {"queue": "upkeep", "expires": 30},
+    },
+    "mail_notices": {
+        "task": "billing.tasks.mail_notices",
+        "schedule": 5.0,
+        "options": {"queue": "upkeep", "expires": 30},
+    },
     "watch_signing_certificate": {
         "task": "safety.tasks.watch_signing_certificate",
         "schedule": 24 * 3600.0,

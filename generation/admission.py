@@ -14,6 +14,8 @@ from accounts.identity import Caller
 from accounts.models import TierTerms
 from accounts.tiers import terms_for
 from billing import access
+from billing.models import Decision
+from billing.payments import top_up
 from generation import registry, specs, tickets
 from generation.models import Job, Kind, Lane, RegisteredModel
 from generation.policy import cost
@@ -92,11 +94,11 @@ def _submit(
     now = timezone.now()
     weighed = weigh(caller, fields, now)
     screening = _screened(weighed)
+    asked = _Asked(caller, weighed, screening, idempotency_key, request_hash, source)
     try:
-        with transaction.atomic():
-            job, decision = _decide_and_write(
-                caller, weighed, screening, idempotency_key, request_hash, source, now
-            )
+        job, decision = _decide(asked, now)
+        if job is None and decision.top_up_helps and _topped_up(caller, decision):
+            job, decision = _decide(asked, timezone.now(), top_up_tried=True)
     except IntegrityError:
         # The same key came twice at once: the other request won, this one takes its answer and holds nothing.
         known = _known(caller, kind, idempotency_key, request_hash)
@@ -129,17 +131,29 @@ def _screened(weighed: Weighed) -> dict:
     return {"elapsed_ms": screening.elapsed_ms, "rule_version": screening.rule_version}
 
 
-def _decide_and_write(
-    caller: Caller,
-    weighed: Weighed,
-    screening: dict,
-    idempotency_key: str | None,
-    request_hash: str,
-    source: str,
-    now: datetime,
-):
-    """Inside one transaction: the model stays active; the decision (which locks the wallet), its hold, and the job."""
+@dataclass(frozen=True)
+class _Asked:
+    """A screened request, on its way to a decision."""
+
+    caller: Caller
+    weighed: Weighed
+    screening: dict
+    idempotency_key: str | None
+    request_hash: str
+    source: str
+
+
+def _topped_up(caller: Caller, decision: Decision) -> bool:
+    """Buy what the refused request lacks, with the card that was kept. Between two transactions, with no lock held."""
+    return top_up.cover(caller.organization.pk, decision.quote_micro, timezone.now())
+
+
+@transaction.atomic
+def _decide(asked: _Asked, now: datetime, *, top_up_tried: bool = False) -> tuple[Job | None, Decision]:
+    """ONE transaction: the model stays active; the decision (which locks the wallet), its hold, and the job."""
+    caller, weighed, spec = asked.caller, asked.weighed, asked.weighed.spec
     registry.require_active(weighed.model)
+    lane = Lane.objects.get(pool_id=weighed.model.pool_id, tier_id=weighed.terms.tier_id)
     job_id = uuid.uuid4()
     request = access.AccessRequest(
         organization_id=caller.organization.pk,
@@ -150,17 +164,15 @@ def _decide_and_write(
         units_micro=weighed.units_micro,
         model=str(weighed.model),
     )
-    decision = access.decide_and_hold(request, weighed.terms, now)
+    decision = access.decide_and_hold(request, weighed.terms, now, top_up_tried=top_up_tried)
     if not decision.allowed:
         return None, decision
-    lane = Lane.objects.get(pool_id=weighed.model.pool_id, tier_id=weighed.terms.tier_id)
-    spec = weighed.spec
     job = Job.objects.create(
         id=job_id,
         organization=caller.organization,
         created_by=caller.user,
         api_key=caller.api_key,
-        source=source,
+        source=asked.source,
         kind=weighed.kind,
         model=weighed.model,
         lane=lane,
@@ -175,9 +187,9 @@ def _decide_and_write(
         quote_micro=decision.quote_micro,
         hold=decision.hold_taken,
         decision=decision,
-        screening=screening,
-        idempotency_key=idempotency_key or None,
-        request_hash=request_hash,
+        screening=asked.screening,
+        idempotency_key=asked.idempotency_key or None,
+        request_hash=asked.request_hash,
         queued_at=now,
     )
     tickets.send_after_commit(lane.pool_id)
@@ -191,6 +203,8 @@ def _quote(caller: Caller, weighed: Weighed) -> dict:
         timezone.now(),
         operation=weighed.kind,
         terms=weighed.terms,
+        user_id=caller.user.pk if caller.user else None,
+        api_key_id=caller.api_key.pk if caller.api_key else None,
     )
     model, spec = weighed.model, specs.stored(weighed.spec)
     return {

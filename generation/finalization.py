@@ -17,7 +17,7 @@ from django.utils import timezone
 from accounts import operations, outbox
 from billing import settlement
 from billing.models import Charge
-from generation import tickets
+from generation import late_clips, tickets
 from generation.leases import Lease
 from generation.models import Asset, Attempt, Job, Kind, State
 from generation.policy import cost
@@ -254,6 +254,8 @@ def _finish(job: Job, state: str, cause: str, charge: Charge, ran: Ran | None, *
             **_of_job(job, ran),
         }
     _move(job, state, cause, **values)
+    if state == State.DELIVERED and job.kind == Kind.CLIP:
+        late_clips.credit(job, charge)
     name = "video" if job.kind == Kind.CLIP else "completion"
     end = "completed" if state == State.DELIVERED else "failed"
     payload = {"id": job.public_id, "state": state, "job": str(job.pk)}

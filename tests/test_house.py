@@ -27,6 +27,9 @@ PURE = sorted(
         *(PROJECT / "generation" / "simulator").rglob("*.py"),
         PROJECT / "billing" / "pricing.py",
         PROJECT / "billing" / "waterfall.py",
+        PROJECT / "billing" / "limits.py",
+        PROJECT / "billing" / "allowance.py",
+        PROJECT / "billing" / "overage.py",
         PROJECT / "accounts" / "overrides.py",
     ]
 )
@@ -91,7 +94,13 @@ def test_imports_run_one_way(monkeypatch):
 
 
 def test_policy_imports_the_standard_library_and_itself_only():
-    ours = ("generation.policy", "generation.simulator", "billing.pricing", "billing.waterfall")
+    ours = (
+        "generation.policy",
+        "generation.simulator",
+        "billing.pricing",
+        "billing.waterfall",
+        "billing.limits",
+    )
     foreign = [
         f"{named(path)} imports {name}"
         for path in PURE

@@ -239,6 +239,7 @@ class QuoteDocument(Schema):
     price_version: int
     estimate_gpu_s: float
     layers: list[dict[str, Any]]
+    settlement: list[dict[str, Any]]
 
 
 TEXT, WHOLE, NUMBER, FLAG = {"type": "string"}, {"type": "integer"}, {"type": "number"}, {"type": "boolean"}

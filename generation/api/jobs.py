@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator
+from dataclasses import asdict
 from typing import Any, Literal
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from ninja import Router
 
 from accounts.errors import ApiError
 from accounts.identity import Caller
+from billing.settlement_rules import RULES
 from generation import admission, cancellation
 from generation.api import completions, documents, shapes, sse, videos
 from generation.api.fields import known_only, request_fields
@@ -98,6 +100,7 @@ def _quoted(found: dict[str, Any]) -> dict[str, Any]:
         "price_version": quote.price_version.pk,
         "estimate_gpu_s": found["gpu_ms"] / 1000,
         "layers": verdict.layer_rows(),
+        "settlement": [asdict(rule) for rule in RULES],
     }
 
 

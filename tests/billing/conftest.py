@@ -107,7 +107,7 @@ def stored(organization: Organization) -> dict[str, int]:
     """The stored balances by kind, promotions summed."""
     found = dict.fromkeys(["purchased", "allowance", "promotional", "held"], 0)
     for kind, balance in Account.objects.filter(organization=organization).values_list("kind", "balance"):
-        found[kind] += balance
+        found[kind] = found.get(kind, 0) + balance
     return found
 
 

@@ -1,0 +1,203 @@
+"""The customer's own monthly budgets: how much of one is used, who is told, what is counted at hold and at settlement.
+
+All under the lock on the wallet, so that two requests can't both be the last one that fits. A month is a calendar
+month in UTC; work counts for the month in which it was admitted.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+
+from django.db import connection, transaction
+from django.db.models import F, Q
+from django.db.models.functions import Greatest
+from django.utils import timezone
+
+from accounts.errors import ApiError
+from accounts.models import User
+from billing import batch, notices, overage, pricing
+from billing.books import open_books
+from billing.limits import OF_WHOM
+from billing.limits import Budget as Standing
+from billing.models import Budget, BudgetMonth, Decision, Notice
+
+Scope = Budget.Scope
+
+APPLYING = """
+SELECT b.id, b.scope, b.amount_micro, b.soft_percent, b.hard_stop, m.id, m.used_micro
+  FROM billing_budget b LEFT JOIN billing_budgetmonth m ON m.budget_id = b.id AND m.month = %s
+ WHERE b.organization_id = %s AND b.removed_at IS NULL
+   AND (b.scope = 'organization' OR b.user_id = %s OR b.api_key_id = %s)
+ ORDER BY array_position(ARRAY['organization', 'member', 'key'], b.scope::text)
+"""
+COUNT = "UPDATE billing_budgetmonth SET used_micro = used_micro + %s WHERE id = ANY(%s)"
+
+# What a month came to from its records: captured, or held while it is open, whatever was refunded later.
+USED = """
+SELECT coalesce(sum(CASE WHEN h.state = 'open' THEN h.amount ELSE h.captured END), 0)
+  FROM billing_decision d JOIN billing_hold h ON h.decision_id = d.id
+ WHERE d.organization_id = %s AND d.at >= %s AND d.at < %s
+   AND (%s::bigint IS NULL OR d.user_id = %s) AND (%s::bigint IS NULL OR d.api_key_id = %s)
+"""
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A budget as a decision finds it, and the row that counts it; None where the month has none yet."""
+
+    standing: Standing
+    month_id: int | None
+
+
+def month_of(at: datetime) -> date:
+    return at.astimezone(UTC).date().replace(day=1)
+
+
+def applying(
+    organization_id: int, user_id: int | None, api_key_id: int | None, at: datetime
+) -> batch.Statement:
+    """The statement that reads the budgets of a request; `counted` makes sense of its rows."""
+    return APPLYING, (month_of(at), organization_id, user_id, api_key_id)
+
+
+def counted(rows: Iterable[tuple], at: datetime) -> list[Counted]:
+    """The budgets of a request as they stand; a month's first look adds up what there was before the budget."""
+    renews_at = overage.ends_at(month_of(at))
+    found = []
+    for number, scope, amount, soft, hard, month_id, used in rows:
+        if used is None:
+            used = used_micro(Budget.objects.get(pk=number), month_of(at))
+        standing = Standing(scope, number, amount, used, hard, renews_at, soft)
+        found.append(Counted(standing, month_id))
+    return found
+
+
+def used_micro(budget: Budget, month: date) -> int:
+    """What a budget's month came to, from the records of the work itself."""
+    begins = overage.begins_at(month)
+    params = (budget.user_id, budget.user_id, budget.api_key_id, budget.api_key_id)
+    with connection.cursor() as cursor:
+        cursor.execute(USED, [budget.organization_id, begins, overage.ends_at(month), *params])
+        return int(cursor.fetchone()[0])
+
+
+def count(found: Iterable[Counted], amount: int, at: datetime) -> list[batch.Statement]:
+    """The statements that add a hold to its budgets. A month's row is made at its first use."""
+    ids = [one.month_id or _month_row(one.standing, at) for one in found]
+    return [(COUNT, (amount, ids))] if ids and amount else []
+
+
+def _month_row(standing: Standing, at: datetime) -> int:
+    month = month_of(at)
+    return BudgetMonth.objects.create(budget_id=standing.number, month=month, used_micro=standing.used).pk
+
+
+def give_back(decision: Decision, amount: int) -> None:
+    """A hold was released, in part or whole: the budgets that counted it in its month get that back."""
+    if amount <= 0:
+        return
+    mine = Q(budget__scope=Scope.ORGANIZATION)
+    if decision.user_id is not None:
+        mine |= Q(budget__user_id=decision.user_id)
+    if decision.api_key_id is not None:
+        mine |= Q(budget__api_key_id=decision.api_key_id)
+    counted_there = BudgetMonth.objects.filter(
+        mine,
+        budget__organization_id=decision.organization_id,
+        budget__removed_at__isnull=True,
+        month=month_of(decision.at),
+    )
+    # Never below zero: a count that is off is for reconciliation to find, not for a settlement to fail on.
+    counted_there.update(used_micro=Greatest(0, F("used_micro") - amount))
+
+
+def tell(organization_id: int, found: Iterable[Counted], amount: int, at: datetime) -> None:
+    """Tell of a budget that this hold brings over its soft share, or to its end; once per month and threshold."""
+    for standing in (one.standing for one in found):
+        before, after = standing.used, standing.used + amount
+        if before < standing.limit <= after:
+            _tell(organization_id, standing, Notice.Kind.BUDGET_REACHED, 100, after, at)
+        elif before < standing.soft_micro <= after:
+            _tell(organization_id, standing, Notice.Kind.BUDGET_ALERT, standing.soft_percent, after, at)
+
+
+def tell_refused(organization_id: int, found: Iterable[Counted], amount: int, at: datetime) -> None:
+    """Tell of the budget that stopped a request; once per month."""
+    for standing in (one.standing for one in found):
+        if standing.hard_stop and standing.used + amount > standing.limit:
+            _tell(organization_id, standing, Notice.Kind.BUDGET_REACHED, 100, standing.used, at)
+
+
+def _tell(organization_id: int, standing: Standing, kind: str, percent: int, used: int, at: datetime) -> None:
+    whose, month = OF_WHOM[standing.scope], month_of(at)
+    message = (
+        f"{pricing.in_credits(used)} of the {pricing.in_credits(standing.limit)} credits that {whose} may use in "
+        f"{month:%B %Y} are used or held."
+    )
+    if kind == Notice.Kind.BUDGET_REACHED:
+        message += (
+            " Requests above it are refused until the month ends."
+            if standing.hard_stop
+            else " It has no hard stop, so requests go on."
+        )
+    notices.tell(
+        organization_id,
+        kind,
+        f"budget:{standing.number}:{month:%Y-%m}:{percent}:{standing.limit}",
+        message,
+        link="/budgets",
+        detail={"budget": standing.number, "month": f"{month:%Y-%m}", "percent": percent},
+    )
+
+
+@transaction.atomic
+def set_budget(
+    organization_id: int,
+    scope: str,
+    amount_micro: int,
+    *,
+    soft_percent: int = 80,
+    hard_stop: bool = True,
+    user_id: int | None = None,
+    api_key_id: int | None = None,
+    by: User | None = None,
+) -> Budget:
+    """Set the budget of the organization, a member or a key; a newer one takes the place of the older.
+
+    Raises `ApiError` invalid_value, naming the field.
+    """
+    if not 0 <= amount_micro <= 10**15:
+        raise ApiError("invalid_value", "A budget is an amount of credits from 0 on.", param="amount")
+    if not 1 <= soft_percent <= 100:
+        raise ApiError("invalid_value", "The alert comes at 1 to 100 percent.", param="soft_percent")
+    open_books(organization_id)
+    same = {"organization_id": organization_id, "scope": scope, "user_id": user_id, "api_key_id": api_key_id}
+    values = {"amount_micro": amount_micro, "soft_percent": soft_percent, "hard_stop": hard_stop}
+    budget, made = Budget.objects.get_or_create(
+        **same, removed_at=None, defaults={**values, "changed_by": by}
+    )
+    if not made:
+        for name, value in {**values, "changed_by": by, "changed_at": timezone.now()}.items():
+            setattr(budget, name, value)
+        budget.save()
+    return budget
+
+
+@transaction.atomic
+def remove_budget(organization_id: int, budget_id: int, *, by: User | None = None) -> None:
+    """End a budget. Raises `ApiError` not_found for one that isn't the organization's or has ended."""
+    open_books(organization_id)
+    ended = Budget.objects.filter(pk=budget_id, organization_id=organization_id, removed_at=None).update(
+        removed_at=timezone.now(), changed_by=by
+    )
+    if not ended:
+        raise ApiError("not_found", "There is no such budget in this organization.", param="id")
+
+
+def used_by_budget(budgets: Iterable[Budget], at: datetime) -> dict[int, int]:
+    """Micro-credits used this month, by budget id: charged or held."""
+    budgets, month = list(budgets), month_of(at)
+    known = dict(
+        BudgetMonth.objects.filter(budget__in=budgets, month=month).values_list("budget_id", "used_micro")
+    )
+    return {b.pk: known[b.pk] if b.pk in known else used_micro(b, month) for b in budgets}
