@@ -1,6 +1,7 @@
 """From a row of the registry to a loaded engine; whoever calls it has torch in the process from then on."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,18 @@ from generation.models import Kind, RegisteredModel
 logger = logging.getLogger(__name__)
 
 
-def load(model: RegisteredModel, precision: str) -> Any:
-    """The engine for a revision at a precision; the revision that checkpoints carry is the row's.
+def load(model: RegisteredModel, precision: str, options: Mapping[str, Any] | None = None) -> Any:
+    """The engine for a revision at a precision, warmed up; the revision that checkpoints carry is the row's.
 
-    Raises EngineError where the files are missing or others, or where this device can't do it.
+    `options` are tried instead of the registry's, by an evaluation. Raises EngineError where the files are missing or
+    others, or where this device can't do it.
     """
     folder = registry.folder(model)
     if model.folder in {shipped.folder for shipped in registry.SHIPPED}:
         _require_same_files(model, folder)
     logger.info("loading model", extra={"model": str(model), "precision": precision, "folder": str(folder)})
     if model.kind == Kind.CLIP:
-        return _clip_engine(model, folder, precision)
+        return _clip_engine(model, folder, precision, options or model.can.options)
     from generation.engines.code import CodeEngine
 
     engine = CodeEngine(folder, model.revision)
@@ -31,14 +33,23 @@ def load(model: RegisteredModel, precision: str) -> Any:
     return engine
 
 
-def _clip_engine(model: RegisteredModel, folder: Path, precision: str) -> Any:
-    """On a GPU where there is one."""
+def _clip_engine(
+    model: RegisteredModel, folder: Path, precision: str, options: Mapping[str, Any] | None
+) -> Any:
+    """On a GPU where there is one. Without options those of the folder's own facts count."""
     import torch
 
+    from generation.engines.options import read
     from generation.engines.video import VideoEngine
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    return VideoEngine(folder, model.revision, device=device, dtype=precision)
+    chosen = read(options) if options else None
+    engine = VideoEngine(folder, model.revision, device=device, dtype=precision, options=chosen)
+    seconds = engine.warm_up()
+    logger.info(
+        "warmed up", extra={"model": str(model), "precision": precision, "seconds": round(seconds, 2)}
+    )
+    return engine
 
 
 def _require_same_files(model: RegisteredModel, folder: Path) -> None:

@@ -47,7 +47,7 @@ SHIPPED = (
         precision="bf16",
         gpu_ms_fixed=500,
         gpu_ms_per_step=70,
-        facts={"world": "shapes"},
+        facts={"precisions": ["bf16", "int8"], "world": "shapes"},
     ),
     Shipped(
         name="pocket-code",
@@ -197,7 +197,10 @@ def shipped_values(shipped: Shipped) -> dict:
             "seconds": list(read.seconds),
             "fps": read.fps,
             "guidance": read.guidance,
+            "image_to_video": read.image_to_video,
         }
+        if read.options:
+            can["options"] = dict(read.options)
     return {
         "name": shipped.name,
         "revision": facts.revision_of(place),

@@ -64,7 +64,7 @@ class PromoteModel(ModelAction):
         words = f"New requests for {model.name} are made by revision {model.revision}."
         if serving:
             waiting = _count(serving, State.QUEUED)
-            words += f" Revision {serving.revision} is retired; {_jobs(waiting)} that wait for it are still made by it."
+            words += f" Revision {serving.revision} is retired; what waits for it ({_jobs(waiting)}) is still made by it."
         return Preview(
             {"status": model.status, "active": str(serving) if serving else None},
             {"status": Status.ACTIVE, "active": str(model)},
@@ -161,7 +161,7 @@ class QuarantineModel(Withdraw):
 
     def _sentence(self, model: RegisteredModel) -> str:
         ends = _count(model, *rollout.ENDS_WITH_ITS_REVISION)
-        words = f"{_jobs(ends).capitalize()} of {model} end within seconds, uncharged; workers unload it."
+        words = f"What is open of {model} ({_jobs(ends)}) ends within seconds, uncharged; workers unload it."
         if model.status == Status.ACTIVE:
             words += f" No other revision takes its place: requests for {model.name} are refused until one is promoted."
         return words + " Undoing it does not bring the ended jobs back."
@@ -178,7 +178,7 @@ class RetireModel(Withdraw):
 
     def _sentence(self, model: RegisteredModel) -> str:
         waiting = _count(model, State.QUEUED)
-        words = f"{model} takes no new requests; {_jobs(waiting)} that wait for it are still made."
+        words = f"{model} takes no new requests; what waits for it ({_jobs(waiting)}) is still made."
         if model.status == Status.ACTIVE:
             words += f" Requests for {model.name} are refused until another revision is promoted."
         return words

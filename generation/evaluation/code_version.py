@@ -1,8 +1,8 @@
 """Which code made a figure."""
 
 import subprocess
+import tomllib
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 
 from django.conf import settings
 
@@ -10,10 +10,8 @@ from django.conf import settings
 @cache
 def code_version() -> str:
     """The release, and where the project is a git checkout its commit: `0.1.0+dcf9cb4`, with `.dirty` for changes."""
-    try:
-        release = version("backlot")
-    except PackageNotFoundError:
-        release = "unreleased"
+    project = tomllib.loads((settings.BASE_DIR / "pyproject.toml").read_text(encoding="utf-8"))
+    release = project["project"]["version"]
     described = _git("describe", "--always", "--dirty=.dirty", "--exclude=*", "--abbrev=7")
     return f"{release}+{described}" if described else release
 

@@ -34,7 +34,7 @@ SEED = 700_001
 # Few steps are enough to see that a model is whole; the time is the first start's.
 STEPS = 12
 PROMPTS = 3
-BUDGET_S = 6.0  # no further prompt is begun after this long
+BUDGET_S = 4.0  # no further prompt is begun after this long
 OTHER_PROMPTS = ("a quiet street in the rain", "a cup of coffee on a table")
 OPENINGS = ("def mean(values):\n", "import os\n\nfor name in ", "class Stack:\n    def push(self, item):\n")
 ANSWER_TOKENS = 16

@@ -93,7 +93,7 @@ def test_promoting_retires_the_one_before_and_waiting_jobs_keep_theirs(person):
     waiting = submit(tenant())
     gate_run(new)
     preview = PromoteModel(new.pk).preview()
-    assert "1 job that wait for it" in preview.sentence
+    assert "what waits for it (1 job)" in preview.sentence
     entry = actions.perform(PromoteModel(new.pk), person, "better")
     assert serving() == new
     assert RegisteredModel.objects.get(pk=before.pk).status == "retired"

@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from accounts.errors import ApiError
 from generation import registry, rollout
+from generation.evaluation import measured
 from generation.models import Evaluation
 
 SEED = 900_001
@@ -31,8 +32,22 @@ class Command(BaseCommand):
         prompts.add_argument("--steps", type=int, default=30)
         at_once = max(1, min(MOST_AT_ONCE, len(os.sched_getaffinity(0))))
         prompts.add_argument("--at-once", type=int, default=at_once, help="clips side by side")
+        prompts.add_argument(
+            "--option",
+            action="append",
+            default=[],
+            metavar="NAME=VALUE",
+            help="an engine option to try, such as compile=true; the model's own where left out",
+        )
         prompts.add_argument("--sheet", type=Path, help="write a contact sheet of the first prompts")
         prompts.add_argument("--require-aims", action="store_true", help="exit 1 below the aims")
+        prompts.add_argument(
+            "--export",
+            nargs="?",
+            type=Path,
+            const=measured.FOLDER,
+            help="add the figures to what ships with the repository",
+        )
         deploy = suites.add_parser("deploy", help="put a revision through the deploy gate")
         _model_arguments(deploy)
         deploy.add_argument(
@@ -61,14 +76,18 @@ class Command(BaseCommand):
             held_out=options["held_out"],
             steps=options["steps"],
             at_once=options["at_once"],
+            options=_engine_options(options["option"]),
             sheet=options["sheet"],
         )
         try:
-            engine = loading.load(model, precision)
+            engine = loading.load(model, precision, asked.options)
             done = prompts.run(model, engine, asked, _author(), _Progress(self.stderr))
         except (EngineError, prompts.NoPromptsFit) as problem:
             raise CommandError(str(problem)) from problem
         done.save()
+        done.refresh_from_db()
+        if options["export"]:
+            measured.export(done, options["export"])
         self._show(done)
         if options["require_aims"] and not done.passed:
             raise CommandError(f"below the aims: {', '.join(rollout.missed(done))}")
@@ -124,6 +143,20 @@ class Command(BaseCommand):
 def _model_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--model", default="pocket-video")
     parser.add_argument("--revision", help="or its beginning; the newest registered one where left out")
+
+
+def _engine_options(written: list[str]) -> dict:
+    """`compile=true` and the like; values are JSON, or text where they are none."""
+    options = {}
+    for pair in written:
+        name, equals, value = pair.partition("=")
+        if not name or not equals:
+            raise CommandError(f"--option is NAME=VALUE, not {pair!r}")
+        try:
+            options[name] = json.loads(value)
+        except ValueError:
+            options[name] = value
+    return options
 
 
 def _line(row: Evaluation) -> str:

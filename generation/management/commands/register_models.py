@@ -3,6 +3,8 @@
 from django.core.management.base import BaseCommand
 
 from generation import registry
+from generation.evaluation import measured
+from generation.models import RegisteredModel
 
 
 class Command(BaseCommand):
@@ -13,3 +15,5 @@ class Command(BaseCommand):
             self.stdout.write(
                 f"{model} is a candidate; the first worker of its pool puts it through the deploy gate"
             )
+        for model in RegisteredModel.objects.filter(name__in=[shipped.name for shipped in registry.SHIPPED]):
+            measured.bring_in(model)
