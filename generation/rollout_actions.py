@@ -63,8 +63,8 @@ class PromoteModel(ModelAction):
         serving = self._serving(model)
         words = f"New requests for {model.name} are made by revision {model.revision}."
         if serving:
-            waiting = _count(serving, State.QUEUED)
-            words += f" Revision {serving.revision} is retired; what waits for it ({_jobs(waiting)}) is still made by it."
+            waiting = _jobs(_count(serving, State.QUEUED))
+            words += f" Revision {serving.revision} is retired; what waits for it ({waiting}) is still made."
         return Preview(
             {"status": model.status, "active": str(serving) if serving else None},
             {"status": Status.ACTIVE, "active": str(model)},
