@@ -21,6 +21,10 @@ PATHS: dict[str, str] = {
     "lanes": '<path d="M4 3v18M20 3v18M12 3v3M12 10.5v3M12 18v3"/>',
     "mark": '<rect x="2.5" y="4" width="19" height="16" rx="3.5"/><path d="M7 4v16M17 4v16M2.5 9.3H7M2.5 14.7H7"/>'
     '<path d="M17 9.3h4.5M17 14.7h4.5"/>',
+    "tag": '<path d="M3.5 12.2V4.5a1 1 0 0 1 1-1h7.7l8.3 8.3a1.5 1.5 0 0 1 0 2.1l-6.6 6.6a1.5 1.5 0 0 1-2.1 0z"/>'
+    '<path d="M8 8h.01"/>',
+    "chart": '<path d="M4 3.5v17h16.5"/><path d="M8.5 16.5v-4M13 16.5v-8M17.5 16.5v-6"/>',
+    "sliders": '<path d="M4 7h9M17 7h3M4 17h3M11 17h9"/><circle cx="15" cy="7" r="2"/><circle cx="9" cy="17" r="2"/>',
     # actions
     "play": '<path d="M7 4.5v15l12-7.5z"/>',
     "stop": '<rect x="6" y="6" width="12" height="12" rx="2"/>',
