@@ -1,13 +1,17 @@
 """A chart as a page shows it: what Plotly draws (static/js/charts.js) and the table behind it (parts/chart.html)."""
 
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from decimal import Decimal
 
 from django.utils.html import format_html
 
 MISSING = "–"
 MOST_ROWS = 400  # of the table behind a chart; more belongs into a CSV
+MOST_SERIES = 7  # the smaller rest is drawn as one
+OTHERS = "Others"
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,22 @@ class Chart:
 def tick(moment: datetime) -> str:
     """A moment as Plotly reads it: UTC, without a zone, to the minute."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M")
+
+
+def credit_series(points: Iterable[tuple[str, datetime, int]]) -> list[Series]:
+    """Series of credits from (name, moment, micro-credits), largest first; beyond `MOST_SERIES` one for the rest."""
+    points = list(points)
+    sums: Counter[str] = Counter()
+    for name, _, micro in points:
+        sums[name] += micro
+    kept = [name for name, _ in sums.most_common(MOST_SERIES)]
+    figures: dict[str, dict[str, int]] = {name: defaultdict(int) for name in kept}
+    for name, moment, micro in points:
+        figures.setdefault(name if name in kept else OTHERS, defaultdict(int))[tick(moment)] += micro
+    return [
+        Series(name, list(by_tick), [float(Decimal(micro).scaleb(-6)) for micro in by_tick.values()])
+        for name, by_tick in figures.items()
+    ]
 
 
 def _figure(value: float | int | None) -> str:

@@ -209,3 +209,20 @@ def invoice_triggers() -> list[pgtrigger.Trigger]:
         ),
         pgtrigger.FSM(name="settled_once", field="state", transitions=[("open", "paid"), ("open", "void")]),
     ]
+
+
+def notice_triggers() -> list[pgtrigger.Trigger]:
+    """Whoever tells a customer something has it mailed: the event is written with the row, once."""
+    return [
+        pgtrigger.Trigger(
+            name="is_mailed",
+            when=pgtrigger.After,
+            operation=pgtrigger.Insert,
+            func="""
+                INSERT INTO accounts_outboxevent (topic, key, payload, organization_id)
+                VALUES ('notice.mail', NEW.id::text, jsonb_build_object('notice', NEW.id), NEW.organization_id)
+                ON CONFLICT (topic, key) DO NOTHING;
+                RETURN NULL;
+            """,
+        ),
+    ]

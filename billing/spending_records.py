@@ -205,4 +205,9 @@ class Notice(models.Model):
             models.UniqueConstraint(name="notice_once", fields=["organization", "kind", "key"]),
             models.CheckConstraint(name="notice_message_written", condition=Q(message__regex=WRITTEN)),
         ]
-        indexes = [models.Index(F("organization"), F("at").desc(), name="notice_newest_first")]
+        indexes = [
+            models.Index(F("organization"), F("at").desc(), name="notice_newest_first"),
+            # The badge above every page.
+            models.Index(fields=["organization"], name="notice_unread", condition=Q(read_at__isnull=True)),
+        ]
+        triggers = credit_guards.notice_triggers()

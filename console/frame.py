@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from accounts.identity import Caller, organizations_of, session_caller
 from accounts.models import Membership, Organization, StaffRole, User
-from billing import statement
+from billing import notice_board, statement
 
 THEMES = ("light", "dark")
 DENSITIES = ("comfortable", "compact")
@@ -52,8 +52,12 @@ PLACES = (
     Place("Make", "Studio", "clapper", "studio", scope="generate"),
     Place("Make", "Code", "brackets", "code", scope="generate"),
     Place("Make", "History", "clock", "history", scope="read"),
-    Place("Account", "Usage", "receipt", "usage", scope="read"),
+    Place("Account", "Usage", "rows", "usage", scope="read"),
+    Place("Account", "Statement", "receipt", "statement", scope="read"),
+    Place("Account", "Spending", "scales", "spending", scope="billing"),
+    Place("Account", "Budgets", "half", "budgets", scope="read"),
     Place("Account", "Buy credits", "coins", "buy_credits", scope="billing"),
+    Place("Account", "Notices", "info", "notices", scope="read"),
     Place("Account", "Keys", "key", "keys", scope="admin"),
     Place("Account", "Members", "people", "members", scope="read"),
     Place("Account", "Audit log", "seal", "own_audit", scope="admin"),
@@ -69,7 +73,9 @@ PLACES = (
 # Pages that have no entry of their own light up the one they belong to.
 BELONGS_TO = {
     "job": "history",
-    "decision": "usage",
+    "decision": "statement",
+    "statement_line": "statement",
+    "refusals": "statement",
     "code_answer": "code",
     "operate_lane": "operate_lanes",
     "staff_tier": "staff_tiers",
@@ -77,7 +83,7 @@ BELONGS_TO = {
 
 
 class Frame:
-    """Computed on first use, one query each for memberships, staff roles and the balance."""
+    """Computed on first use, one query each for memberships, staff roles and new notices, a few for the balance."""
 
     def __init__(self, request: HttpRequest) -> None:
         self.request = request
@@ -103,6 +109,11 @@ class Frame:
     def balance_micro(self) -> int | None:
         """What can be spent now, over all buckets, in micro-credits."""
         return statement.balances(self.organization.pk).available_micro if self.organization else None
+
+    @cached_property
+    def new_notices(self) -> int:
+        """How many notices of the organization nobody has read."""
+        return notice_board.unread(self.organization.pk) if self.organization else 0
 
     @property
     def initials(self) -> str:

@@ -8,14 +8,15 @@ from accounts.staff_pages import access as staff_access
 from accounts.staff_pages import approvals as staff_approvals
 from accounts.staff_pages import tiers as staff_tiers
 from billing import pages as billing_pages
+from billing import pages_budgets, pages_notices, pages_statement, pages_usage
 from billing.payments import pages as credit_pages
 from billing.payments import sandbox_pages
-from console import preferences, purchase_events
+from console import balance_events, preferences, purchase_events
 from console.operations import jobs as operate_jobs
 from console.operations import lanes as operate_lanes
 from console.operations import models as operate_models
 from console.operations import workers as operate_workers
-from generation.pages import addresses, code, history, job, studio
+from generation.pages import addresses, code, history, job, spending, studio
 
 register_converter(addresses.JobAddress, "job")
 
@@ -33,7 +34,21 @@ urlpatterns = [
     path("code/<job:job_id>/", code.answer, name="code_answer"),
     path("code/<job:job_id>/events", code.events, name="code_events"),
     path("history/", history.jobs, name="history"),
-    path("usage/", billing_pages.usage, name="usage"),
+    path("usage/", pages_usage.page, name="usage"),
+    path("usage.csv", pages_usage.csv, name="usage_csv"),
+    path("spending/", spending.page, name="spending"),
+    path("statement/", pages_statement.lines, name="statement"),
+    path("statement.csv", pages_statement.csv, name="statement_csv"),
+    path("statement/refused/", pages_statement.refused, name="refusals"),
+    path("statement/<int:line_id>/", pages_statement.line, name="statement_line"),
+    path("statement/charges/<int:charge_id>/", pages_statement.charge, name="statement_charge"),
+    path("statement/redeem", pages_statement.redeem, name="redeem_code"),
+    path("budgets/", pages_budgets.page, name="budgets"),
+    path("budgets/<int:budget_id>/remove", pages_budgets.remove, name="remove_budget"),
+    path("notices/", pages_notices.page, name="notices"),
+    path("notices/read", pages_notices.read, name="notices_read"),
+    path("notices/threshold", pages_notices.threshold, name="notices_threshold"),
+    path("balance/events", balance_events.events, name="balance_events"),
     path("decisions/<uuid:decision_id>/", billing_pages.decision, name="decision"),
     path("credits/", credit_pages.credits, name="buy_credits"),
     path("credits/buy", credit_pages.buy, name="buy_pack"),

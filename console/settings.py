@@ -146,6 +146,9 @@ EMAIL_BACKEND = env.text(
     "EMAIL_BACKEND", f"django.core.mail.backends.{'smtp' if EMAIL_HOST else 'console'}.EmailBackend"
 )
 
+# Where people reach this installation, for links in mails ("https://backlot.example"); without it they have none.
+SITE_URL = env.text("SITE_URL", "").rstrip("/")
+
 USE_TZ = True
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en"
