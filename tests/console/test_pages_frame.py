@@ -9,8 +9,23 @@ from tests.console.people import join, operator, person, signed_in
 
 pytestmark = pytest.mark.django_db
 
-MAKERS = ["/", "/code/", "/history/", "/usage/", "/keys/", "/members/"]
-OPERATORS = ["/operate/", "/operate/lanes/"]
+MAKERS = [
+    *(
+        "/",
+        "/code/",
+        "/history/",
+        "/usage/",
+        "/statement/",
+        "/spending/",
+        "/budgets/",
+        "/credits/",
+        "/notices/",
+    ),
+    *("/keys/", "/members/", "/audit/"),
+]
+NOT_A_MEMBERS = ("/spending/", "/credits/", "/keys/", "/audit/")
+OPERATORS = ["/operate/", "/operate/lanes/", "/operate/workers/", "/operate/models/"]
+STAFF = ["/staff/approvals/", "/staff/audit/"]  # of whatever role
 
 
 def rooms(client: Client, page: str) -> list[str]:
@@ -27,13 +42,13 @@ def test_an_owner_sees_the_makers_rooms_and_no_other():
 
 def test_a_member_does_not_see_the_keys_and_may_not_open_them():
     client, _ = person("member")
-    assert rooms(client, "/usage/") == [page for page in MAKERS if page != "/keys/"]
+    assert rooms(client, "/usage/") == [page for page in MAKERS if page not in NOT_A_MEMBERS]
     refused = client.get("/keys/")
     assert refused.status_code == 403
     assert b"does not include admin" in refused.content
 
 
-@pytest.mark.parametrize("page", OPERATORS)
+@pytest.mark.parametrize("page", [*OPERATORS, *STAFF])
 def test_a_maker_may_not_open_an_operators_room(page):
     client, _ = person()
     assert client.get(page).status_code == 403
@@ -42,7 +57,7 @@ def test_a_maker_may_not_open_an_operators_room(page):
 def test_an_operator_without_an_organization_lands_in_operate_and_sees_nothing_else():
     client, _ = operator()
     assert client.get("/").headers["Location"] == "/operate/"
-    assert rooms(client, "/operate/") == OPERATORS
+    assert rooms(client, "/operate/") == [*OPERATORS, *STAFF]
     assert client.get("/usage/").status_code == 403
 
 
@@ -55,7 +70,7 @@ def test_a_person_without_any_room_is_told_so():
     assert b"No organization yet" in response.content
 
 
-@pytest.mark.parametrize("page", [*MAKERS, *OPERATORS])
+@pytest.mark.parametrize("page", [*MAKERS, *OPERATORS, *STAFF])
 def test_a_stranger_is_sent_to_sign_in_and_back(page):
     response = Client().get(page)
     assert response.status_code == 302
