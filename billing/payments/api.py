@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
-from ninja import Query, Router, Schema
+from ninja import Query, Router, Schema, Status
 from pydantic import ConfigDict
 
 from accounts.errors import ApiError
@@ -92,7 +92,7 @@ def list_packs(request: HttpRequest) -> dict:
 
 
 @router.post("/purchases", response={201: PurchaseOut}, summary="Buy a pack: a checkout page for it")
-def create_purchase(request: HttpRequest, asked: PurchaseIn) -> tuple[int, dict]:
+def create_purchase(request: HttpRequest, asked: PurchaseIn) -> Status:
     """Nothing is charged before the payer pays on `checkout_url`. The same Idempotency-Key is the same purchase."""
     caller = request.caller
     ours = buying.returns_to(request.build_absolute_uri("/").rstrip("/"))
@@ -110,7 +110,7 @@ def create_purchase(request: HttpRequest, asked: PurchaseIn) -> tuple[int, dict]
         returns=returns,
         now=timezone.now(),
     )
-    return 201, purchase_out(request, _mine(request, payment.pk))
+    return Status(201, purchase_out(request, _mine(request, payment.pk)))
 
 
 @router.get("/purchases", response=PurchasesOut, summary="What was bought")

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from django.urls import reverse
 
-from billing import pricing
+from billing import notices, pricing
 from billing.models import AutoTopUp, Notice, Payment
 
 MOST_FAILURES = 3  # in a row; then automatic top-up pauses until a person looks
@@ -63,13 +63,11 @@ def disputed(payment: Payment, dispute_id: str, at: datetime) -> None:
 
 def tell(payment: Payment, kind: str, message: str, key: str = "") -> None:
     """A notice, once per payment and kind (or per `key`)."""
-    Notice.objects.get_or_create(
-        organization_id=payment.organization_id,
-        kind=kind,
-        key=(key or str(payment.pk))[:200],
-        defaults={
-            "message": message,
-            "link": reverse("buy_credits"),
-            "detail": {"payment": str(payment.pk), "amount_cents": payment.amount_cents},
-        },
+    notices.tell(
+        payment.organization_id,
+        kind,
+        (key or str(payment.pk))[:200],
+        message,
+        link=reverse("buy_credits"),
+        detail={"payment": str(payment.pk), "amount_cents": payment.amount_cents},
     )

@@ -101,7 +101,7 @@ def _checkout(request: HttpRequest, session_id: str, number: str, problem: str =
         return _leave(request, session_id, outcome if outcome == "paid" else sandbox_checkout.OVER)
     chosen = card(number) or CARDS[0]
     page = {"session": session.body, "cards": CARDS, "chosen": chosen.number, "problem": problem}
-    return render(request, "billing/sandbox_checkout.html", page, status=402 if problem else 200)
+    return render(request, "billing/sandbox_checkout.html", page)
 
 
 def _leave(request: HttpRequest, session_id: str, outcome: str) -> HttpResponse:

@@ -12,6 +12,7 @@ MAKERS = (
     "/code/",
     "/history/",
     "/usage/",
+    "/credits/",
     "/keys/",
     "/members/",
     "/audit/",
