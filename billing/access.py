@@ -207,7 +207,7 @@ def _tell_low(decision: Decision, left: int, threshold: int) -> None:
         f"low:{decision.pk}",
         f"{pricing.in_credits(left)} credits are left, fewer than the {pricing.in_credits(threshold)} from which you "
         "want to be told.",
-        link="/usage",
+        link="/credits/",
         detail={"left_micro": left, "threshold_micro": threshold},
     )
 

@@ -1,6 +1,6 @@
 """Who looks at a balance hears of its change within a second, whichever process made it.
 
-Every half second one query per process asks for the newest line and notice of all organizations that somebody watches
+Three times a second one query per process asks for the newest line and notice of all organizations that somebody watches
 here, however many pages are open; no word has to be sent by what moves money.
 """
 
@@ -16,7 +16,7 @@ from billing.csv_stream import give_back
 
 logger = logging.getLogger(__name__)
 
-LOOK_S = 0.5
+LOOK_S = 0.3
 
 NEWEST = """
 SELECT watched.id,

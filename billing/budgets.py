@@ -145,7 +145,7 @@ def _tell(organization_id: int, standing: Standing, kind: str, percent: int, use
         kind,
         f"budget:{standing.number}:{month:%Y-%m}:{percent}:{standing.limit}",
         message,
-        link="/budgets",
+        link="/budgets/",
         detail={"budget": standing.number, "month": f"{month:%Y-%m}", "percent": percent},
     )
 

@@ -23,6 +23,7 @@ def page(request: HttpRequest, caller: Caller) -> HttpResponse:
     """The budgets with their progress; a POST sets one, with the scope billing."""
     error = None
     if request.method == "POST":
+        caller.require("billing")
         try:
             _set(request, caller)
         except ApiError as refusal:

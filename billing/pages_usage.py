@@ -20,8 +20,8 @@ GRAINS = {"minute": "Minute", "hour": "Hour", "day": "Day"}
 def page(request: HttpRequest, caller: Caller) -> HttpResponse:
     """Totals by group, and their course as a chart with its table."""
     asked = _asked(request, caller)
-    totals = usage.totals(asked)
-    buckets = usage.rows(asked) if totals else []
+    buckets = usage.rows(asked)
+    totals = usage.totals(asked) if buckets else []
     shown = {
         "asked": asked,
         "totals": totals,

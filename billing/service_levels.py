@@ -63,7 +63,7 @@ def credit_breach(usage_event_id: int, target: SlaTarget, took: timedelta, at: d
         f"sla:{usage.pk}",
         f"A clip took {took.total_seconds():.0f} s where {target.target_s} s are promised: "
         f"{pricing.in_credits(target.credit_micro)} credits were added.",
-        link=f"/jobs/{usage.subject}",
+        link=f"/jobs/{usage.subject}/",
         detail={"subject": usage.subject, "took_s": round(took.total_seconds(), 1)},
     )
     return credit

@@ -1,6 +1,6 @@
 """The addresses of all HTML pages. Errors under these are plain pages; under /v1, /api and /media they are JSON."""
 
-from django.urls import path, register_converter
+from django.urls import include, path, register_converter
 
 from accounts import audit_pages, member_pages
 from accounts import pages as account_pages
@@ -31,6 +31,7 @@ urlpatterns = [
     path("jobs/<job:job_id>/clip", job.clip, name="job_clip"),
     path("jobs/<job:job_id>/preview", job.preview, name="job_preview"),
     path("code/", code.code, name="code"),
+    path("code/quote", code.quote, name="code_quote"),
     path("code/<job:job_id>/", code.answer, name="code_answer"),
     path("code/<job:job_id>/events", code.events, name="code_events"),
     path("history/", history.jobs, name="history"),
@@ -103,6 +104,7 @@ urlpatterns = [
     path("staff/approvals/", staff_approvals.approvals_page, name="staff_approvals"),
     path("staff/approvals/<int:approval_id>/<slug:verb>", staff_approvals.decide, name="staff_decide"),
     path("staff/audit/", audit_pages.audit_log, name="staff_audit"),
+    path("staff/billing/", include("console.billing.urls")),
     path("preferences", preferences.preferences, name="preferences"),
     path("styleguide", preferences.styleguide, name="styleguide"),
 ]

@@ -6,11 +6,12 @@ from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts.doors import member
 from accounts.errors import ApiError
 from accounts.identity import Caller, session_caller
+from billing.settlement_rules import RULES
 from generation import admission, history, registry, streams
 from generation.models import Job, Kind, TokenSegment
 from generation.pages import live
@@ -19,6 +20,7 @@ from generation.pages.cards import cards
 SHOWN = 8
 FIELDS = ("prompt", "max_tokens", "temperature", "seed")
 LENGTHS = (32, 64, 128, 192)
+USUAL_LENGTH = "128"
 EXAMPLE = 'def mean(values):\n    """The arithmetic mean of a list of numbers."""\n'
 
 
@@ -28,13 +30,19 @@ def code(request: HttpRequest, caller: Caller) -> HttpResponse:
     """The prompt; a POST queues it and leads to its answer."""
     if request.method == "GET":
         return _page(request, caller, {"prompt": request.GET.get("prompt", "")})
-    fields = {name: request.POST[name] for name in FIELDS if request.POST.get(name, "").strip()}
-    fields["prompt"] = fields.get("prompt", "").replace("\r\n", "\n")  # how forms write a line's end
+    fields = _given(request)
     try:
         job = admission.submit_code(caller, _typed(fields), source="studio")
     except ApiError as error:
         return _page(request, caller, fields, error=error)
     return redirect("code_answer", job.public_id)
+
+
+@require_POST
+@member("generate")
+def quote(request: HttpRequest, caller: Caller) -> HttpResponse:
+    """The line under the prompt: what it costs at most and from where, or why it can't be written."""
+    return render(request, "generation/parts/quote.html", _quoted(caller, _given(request)))
 
 
 @require_GET
@@ -71,6 +79,21 @@ def answer_of(job: Job) -> str:
     return "".join(TokenSegment.objects.filter(job=job).order_by("seq").values_list("text", flat=True))
 
 
+def _given(request: HttpRequest) -> dict[str, str]:
+    fields = {name: request.POST[name] for name in FIELDS if request.POST.get(name, "").strip()}
+    fields["prompt"] = fields.get("prompt", "").replace("\r\n", "\n")  # how forms write a line's end
+    return fields
+
+
+def _quoted(caller: Caller, fields: dict[str, str]) -> dict:
+    """The quote or the refusal; the example is quoted while nothing is written."""
+    asked = {"max_tokens": USUAL_LENGTH, **fields, "prompt": fields.get("prompt") or EXAMPLE}
+    try:
+        return {"quoted": admission.quote_code(caller, _typed(asked))}
+    except ApiError as error:
+        return {"refused": error}
+
+
 def _typed(fields: dict[str, str]) -> dict:
     """Numbers as numbers, where a form has only text; what is no number stays text and is refused by name."""
     typed: dict = dict(fields)
@@ -91,7 +114,9 @@ def _page(
         "error": error,
         "model": registry.find(None, Kind.CODE),
         "example": EXAMPLE,
-        "lengths": [(str(n), str(n) == fields.get("max_tokens", "128")) for n in LENGTHS],
+        "lengths": [(str(n), str(n) == fields.get("max_tokens", USUAL_LENGTH)) for n in LENGTHS],
+        "settlement_rules": RULES,
+        **_quoted(caller, fields),
         "recent": history.newest(caller.organization.pk, caller.user.pk, Kind.CODE, SHOWN),
     }
     if job is not None:

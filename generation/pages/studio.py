@@ -16,6 +16,7 @@ from accounts.errors import ApiError
 from accounts.identity import Caller, session_caller
 from accounts.models import TierTerms
 from accounts.tiers import terms_for
+from billing.settlement_rules import RULES
 from generation import admission, history, registry
 from generation.models import Job, Kind, Lane, RegisteredModel, State
 from generation.pages import live
@@ -116,6 +117,7 @@ def _page(
         "model": model,
         "terms": terms,
         "examples": EXAMPLES,
+        "settlement_rules": RULES,
         "sizes": _sizes(model, terms, fields.get("size")),
         "seconds": _seconds(model, terms, fields.get("seconds")),
         **_quoted(caller, fields),

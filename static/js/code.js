@@ -25,3 +25,18 @@ function follow(place) {
     location.reload(); // the page as it stands at the end: tokens, charge, state
   });
 }
+
+// What it would cost at most, asked again once the writer pauses.
+const quote = document.querySelector("[data-quote]");
+const form = document.getElementById("code-form");
+let pause = 0;
+let asked = 0;
+form.addEventListener("input", () => {
+  clearTimeout(pause);
+  pause = setTimeout(async () => {
+    const mine = ++asked;
+    const answer = await fetch(quote.dataset.quote, { method: "POST", body: new FormData(form) });
+    const words = answer.ok ? await answer.text() : "";
+    if (mine === asked) quote.innerHTML = words;
+  }, 400);
+});

@@ -112,11 +112,11 @@ class TestRows:
 
 class TestCsv:
     def test_its_sum_is_what_the_ledger_took(self, organization, work):
-        for number in range(12):
-            work(1.234567 + number, NOON + number * timedelta(hours=7), done=1 + number / 3)
         work(9, NOON, outcome="blocked", done=0)
         work(9, NOON, outcome="cancelled", done=0.000003)
         charge = work(5, NOON)
+        for number in range(12):
+            work(1.234567 + number, NOON + number * timedelta(hours=7), done=1 + number / 3)
         corrections.refund_charge(
             charge.pk, CREDIT // 3, idempotency_key="r", reason="goodwill", actor=None, at=NOON + 3 * DAY
         )
