@@ -87,6 +87,7 @@ class Adjusting(Approvable):
         if self.approved_by is None and (limit := self.second_person()):
             raise ApiError("approval_required", f"{limit} Nothing was changed; ask for an approval.")
         before = buckets(self.organization.pk)
+        posted = self.post(actor, reason, at)
         asked = Adjustment.objects.create(
             organization=self.organization,
             kind=self.kind,
@@ -95,7 +96,6 @@ class Adjusting(Approvable):
             requested_by=actor,
             **self.about(),
         )
-        posted = self.post(actor, reason, at)
         Adjustment.objects.filter(pk=asked.pk).update(
             state=Adjustment.State.APPLIED,
             transaction=posted,
