@@ -61,6 +61,13 @@ PLACES = (
     Place("Account", "Keys", "key", "keys", scope="admin"),
     Place("Account", "Members", "people", "members", scope="read"),
     Place("Account", "Audit log", "seal", "own_audit", scope="admin"),
+    Place(
+        "Billing", "Organizations", "people", "billing_organizations", role=StaffRole.Role.BILLING_ADMIN
+    ),
+    Place("Billing", "Prices", "scales", "billing_prices", role=StaffRole.Role.BILLING_ADMIN),
+    Place("Billing", "Promotions", "tag", "billing_promotions", role=StaffRole.Role.BILLING_ADMIN),
+    Place("Billing", "Revenue", "chart", "billing_revenue", role=StaffRole.Role.BILLING_ADMIN),
+    Place("Billing", "Settings", "sliders", "billing_settings", role=StaffRole.Role.BILLING_ADMIN),
     Place("Billing", "Tiers", "rows", "staff_tiers", role=StaffRole.Role.BILLING_ADMIN),
     Place("Billing", "Access", "key", "staff_access", role=StaffRole.Role.BILLING_ADMIN),
     Place("Operate", "Jobs", "list", "operate_jobs", role=StaffRole.Role.OPERATOR),
@@ -79,6 +86,14 @@ BELONGS_TO = {
     "code_answer": "code",
     "operate_lane": "operate_lanes",
     "staff_tier": "staff_tiers",
+    "billing_organization": "billing_organizations",
+    "billing_organization_lines": "billing_organizations",
+    "billing_line": "billing_organizations",
+    "billing_adjust": "billing_organizations",
+    "billing_work": "billing_organizations",
+    "billing_decision": "billing_organizations",
+    "billing_promotion": "billing_promotions",
+    "billing_revenue_lines": "billing_revenue",
 }
 
 
