@@ -110,7 +110,7 @@ def peak_bytes(device: torch.device) -> int:
     try:
         return int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
     except OSError:  # not Linux: the process's most ever
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes, where it is not Linux
 
 
 def _refuse_above(folder: Path, needed: int, free: int, where: str) -> None:

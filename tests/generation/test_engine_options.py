@@ -226,7 +226,9 @@ print(state.index, hashlib.sha256(engine.decode(state).tobytes()).hexdigest())
 """
 
 
-@pytest.mark.long  # compiles twice: minutes on a busy machine
+# It compiles twice, which takes minutes on a busy machine: so it is of `make faults` in its long form.
+@pytest.mark.faults
+@pytest.mark.long
 def test_a_compiled_clip_resumes_bit_identically_in_another_process(tmp_path):
     folder = write_video_model(tmp_path / "model")
     facts = {"width": 32, "height": 16, "frames": 4, "fps": 4, "seconds": [1], "sizes": ["32x16"]}
