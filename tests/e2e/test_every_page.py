@@ -28,6 +28,17 @@ OPERATORS = (
     "/operate/models/?change=quarantine&model=1",
 )
 BILLING_ADMINS = (
+    "/staff/billing/",
+    "/staff/billing/?q=pro-demo",
+    "/staff/billing/organizations/pro-demo/",
+    "/staff/billing/organizations/pro-demo/lines/",
+    "/staff/billing/organizations/pro-demo/credits/grant/",
+    "/staff/billing/organizations/pro-demo/credits/adjust/",
+    "/staff/billing/prices/",
+    "/staff/billing/promotions/",
+    "/staff/billing/revenue/",
+    "/staff/billing/revenue/lines/",
+    "/staff/billing/settings/",
     "/staff/tiers/",
     "/staff/tiers/plus-demo/",
     "/staff/access/",
