@@ -5,6 +5,7 @@ picture is not flat and, where a judge fits, shows what was asked; one clip then
 frame gates and signing, and a painted canary mark must be blocked. What quality is beyond that, `evals prompts` says.
 """
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -28,6 +29,8 @@ from safety.models import Scan
 from safety.postfilter.canary_marks import CanaryMarks
 from safety.postfilter.gates import gates
 from safety.postfilter.scan import scan_file, scan_frames
+
+logger = logging.getLogger(__name__)
 
 SUITE_VERSION = 1
 SEED = 700_001
@@ -74,6 +77,10 @@ def run(model: RegisteredModel, load: Load, author: str) -> Evaluation:
         (_clips if model.kind == Kind.CLIP else _answers)(going, load)
     except (EngineError, provenance.ProvenanceError, OSError) as error:
         going.problem = f"{type(error).__name__}: {error}"[:2000]
+    except Exception as error:
+        # Whatever a model's own code does, it must not keep the worker from starting and serving the others.
+        logger.exception("the deploy gate crashed", extra={"model": str(model)})
+        going.problem = f"crashed with {type(error).__name__}: {error}"[:2000]
     met = all(going.figures.get(name, -1.0) >= floor for name, floor in going.floors.items())
     stored = Evaluation.objects.create(
         model=model,

@@ -175,6 +175,13 @@ class TestGate:
         assert not run.passed
         assert run.problem.startswith(ModelUnavailable.__name__)
 
+    def test_a_model_whose_own_code_crashes_fails_and_raises_nothing(self):
+        def load(model, precision):
+            raise KeyError("no such layer")
+
+        run = deploy.run(shapes_candidate(), load, "a test")
+        assert (run.passed, run.problem) == (False, "crashed with KeyError: 'no such layer'")
+
     def test_each_precision_that_is_offered_must_be_whole(self):
         model = candidate(facts={**SHAPES, "precisions": ["bf16", "int8"]})
         asked = []
