@@ -26,6 +26,7 @@ __all__ = [
     "HoldResolved",
     "Moves",
     "capture",
+    "credits_came",
     "expire",
     "expire_hold",
     "grant",
@@ -93,6 +94,7 @@ def grant(
         actor=actor if isinstance(actor, User) else None,
         at=at,
     )
+    credits_came(books)
     if actor is not None:
         audit.record(
             actor=actor,
@@ -148,6 +150,13 @@ def open_promotional(books: Books, until: datetime) -> Account:
     )
     books.accounts.append(opened)
     return opened
+
+
+def credits_came(books: Books) -> None:
+    """A low balance may be told again: credits were added."""
+    if books.wallet.low_balance_told:
+        books.wallet.low_balance_told = False
+        books.wallet.save(update_fields=["low_balance_told"])
 
 
 def receivable(books: Books) -> Account:

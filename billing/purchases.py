@@ -49,6 +49,7 @@ def paid(payment_id: object, *, at: datetime, provider_payment_id: str = "", **l
         at=at,
     )
     _recover(books, payment, at)
+    ledger.credits_came(books)
     return payment
 
 

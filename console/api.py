@@ -4,6 +4,7 @@ Everything a client can be told goes through `accounts.errors.ApiError`; here is
 """
 
 from django.http import Http404, HttpRequest, HttpResponse
+from django.utils import timezone
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, ValidationError
 from ninja.security.base import AuthBase
@@ -11,6 +12,7 @@ from ninja.utils import check_csrf
 
 from accounts.errors import ApiError
 from accounts.identity import Caller, key_caller, session_caller
+from billing import read_limits
 from billing.api import router as billing_router
 from billing.customer_api import router as customer_router
 from billing.payments.api import router as purchases_router
@@ -47,6 +49,8 @@ class KeyOrSession(AuthBase):
         enough = self.reads if request.method in READS else self.writes
         if not caller.scopes.intersection(enough):
             caller.require(enough[0])
+        if caller.api_key is not None and request.method in READS:
+            read_limits.count(caller.organization.pk, caller.api_key.pk, timezone.now())
         request.caller = caller
         return caller
 

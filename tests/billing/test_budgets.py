@@ -106,7 +106,7 @@ def test_a_new_month_begins_at_nothing_and_late_releases_belong_to_the_old_one(
 
 
 def test_the_soft_share_and_the_end_are_told_once_each(organization, decide, bare_terms):
-    buy(organization, 100)
+    buy(organization, 1000)
     budgets.set_budget(organization.pk, "organization", 10 * CREDIT, soft_percent=50, hard_stop=False)
     told = []
     for _ in range(6):
@@ -117,11 +117,12 @@ def test_the_soft_share_and_the_end_are_told_once_each(organization, decide, bar
         "budget_alert",
         "budget_reached",
     ]
-    assert sorted(OutboxEvent.objects.values_list("topic", flat=True)) == ["budget.alert", "budget.reached"]
+    topics = OutboxEvent.objects.filter(topic__startswith="budget.").order_by("pk")
+    assert list(topics.values_list("topic", flat=True)) == ["budget.alert", "budget.reached"]
 
 
 def test_a_stop_is_told_once_however_often_it_stops(organization, decide, bare_terms):
-    buy(organization, 100)
+    buy(organization, 1000)
     budgets.set_budget(organization.pk, "organization", CREDIT)
     for _ in range(3):
         assert decide(10, terms=bare_terms).code == "budget_exceeded"

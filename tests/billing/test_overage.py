@@ -146,7 +146,8 @@ def test_a_refund_before_the_invoice_lowers_it_and_after_it_becomes_promotional(
 def test_the_database_refuses_an_invoice_of_another_amount(organization, decide, bare_terms):
     row = contract(organization, 20)
     finish(decide(30, terms=bare_terms).hold, 30)
-    account = Account.objects.get(kind="overage", organization=organization)
+    decide(1, terms=bare_terms, now=DECEMBER)  # what November left unused goes back
+    account = Account.objects.get(kind="overage", organization=organization, expires_at=DECEMBER)
     insert = """INSERT INTO billing_invoice (organization_id, contract_id, account_id, month, amount_micro,
         amount_cents, state, note, issued_at) VALUES (%s, %s, %s, '2026-11-01', %s, 1, 'open', '', now())"""
     for amount in (9 * CREDIT - 1, 9 * CREDIT + 1):
