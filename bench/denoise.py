@@ -153,9 +153,11 @@ def by_option(run: Run, plain: VideoEngine, work: ClipWork, short: bool) -> Iter
     for name, choice in variants.items():
         engine = VideoEngine(SHIPPED, "bench", **choice)
         engine.warm_up()
-        ours, theirs = run.beside(_per_step(engine, work), _per_step(plain, work))
+        # A cache has nothing to leave out of few large steps.
+        clip = replace(work, steps=30) if name == "step_cache" else work
+        ours, theirs = run.beside(_per_step(engine, clip), _per_step(plain, clip))
         yield Figure(f"step_cpu_s_{name}", ours, "s/step", reference, theirs)
-        yield Figure(f"difference_{name}", difference(engine, plain, work), "of 255", "pixels, mean", 255)
+        yield Figure(f"difference_{name}", difference(engine, plain, clip), "of 255", "pixels, mean", 255)
     fewer = replace(work, steps=work.steps // 2)
     unipc = VideoEngine(SHIPPED, "bench", scheduler=UNIPC)
     ours, theirs = run.beside(_whole(unipc, fewer), _whole(plain, work))
@@ -165,7 +167,7 @@ def by_option(run: Run, plain: VideoEngine, work: ClipWork, short: bool) -> Iter
 def difference(engine: VideoEngine, plain: VideoEngine, work: ClipWork) -> float:
     """Mean distance of the pixels of the same clip."""
     clips = [each.decode(_finished(each, work)).astype(float) for each in (engine, plain)]
-    return float(np.abs(clips[0] - clips[1]).mean()) or 1e-9
+    return float(np.abs(clips[0] - clips[1]).mean())
 
 
 def look(run: Run, engine: VideoEngine, work: ClipWork) -> Figure:
