@@ -41,7 +41,7 @@ function layout({ kind, stacked, unit, dates, target }) {
   const ink = colour("--ink-3"), line = colour("--line");
   const sans = getComputedStyle(document.body).fontFamily;
   return {
-    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", barmode: stacked ? "stack" : "group", bargap: 0.25,
+    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", barmode: stacked ? "relative" : "group", bargap: 0.25,
     font: { family: sans, size: 12, color: ink }, margin: { l: 56, r: 12, t: 10, b: 34 }, hovermode: kind === "bar" ? "closest" : "x unified",
     hoverlabel: { bgcolor: colour("--raised"), bordercolor: line, font: { family: sans, size: 12, color: colour("--ink") } },
     xaxis: { type: dates ? "date" : "category", showgrid: false, zeroline: false, linecolor: line, fixedrange: true, nticks: 8, automargin: true },
