@@ -37,14 +37,14 @@ function traces({ kind, unit, series }) {
 // Plotly reads a little HTML in its texts.
 const escaped = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
 
-function layout({ kind, stacked, unit, dates, target }) {
+function layout({ kind, stacked, unit, dates, target }, width) {
   const ink = colour("--ink-3"), line = colour("--line");
   const sans = getComputedStyle(document.body).fontFamily;
   return {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", barmode: stacked ? "relative" : "group", bargap: 0.25,
     font: { family: sans, size: 12, color: ink }, margin: { l: 56, r: 12, t: 10, b: 34 }, hovermode: kind === "bar" ? "closest" : "x unified",
     hoverlabel: { bgcolor: colour("--raised"), bordercolor: line, font: { family: sans, size: 12, color: colour("--ink") } },
-    xaxis: { type: dates ? "date" : "category", showgrid: false, zeroline: false, linecolor: line, fixedrange: true, nticks: 8, automargin: true },
+    xaxis: { type: dates ? "date" : "category", showgrid: false, zeroline: false, linecolor: line, fixedrange: true, nticks: width < 480 ? 4 : 8, tickangle: dates ? 0 : "auto", automargin: true },
     yaxis: { rangemode: "tozero", gridcolor: line, zeroline: false, fixedrange: true, nticks: 5, title: { text: unit, standoff: 8, font: { size: 11 } } },
     shapes: target ? [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: target.value, y1: target.value, line: { color: colour("--ink-2"), width: 1, dash: "dash" } }] : [],
     annotations: target ? [{ xref: "paper", x: 0, xanchor: "left", y: target.value, yanchor: "bottom", text: escaped(target.label), showarrow: false, font: { size: 11, color: colour("--ink-2") } }] : [],
@@ -73,7 +73,7 @@ function draw() {
     const data = JSON.parse(figure.querySelector("script[type='application/json']").textContent);
     const plot = figure.querySelector("[data-plot]");
     legend(figure, data.series);
-    window.Plotly.react(plot, traces(data), layout(data), { displayModeBar: false, responsive: false });
+    window.Plotly.react(plot, traces(data), layout(data, plot.clientWidth), { displayModeBar: false, responsive: false });
     resized.observe(plot);
     opening(plot, data.series);
   }

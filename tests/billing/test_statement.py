@@ -7,9 +7,10 @@ from django.db import connection, transaction
 
 from accounts.errors import ApiError
 from accounts.models import Organization
-from billing import corrections, exports, ledger, statement, statement_chain
+from billing import corrections, exports, ledger, reasons, statement, statement_chain
 from billing.models import Transaction, Wallet
 from billing.settlement import settle
+from billing.settlement_rules import RULES
 from billing.statement import EVERYTHING, Filter
 from tests.billing.conftest import CREDIT, NOON, UNIT, buy, new_organization, promote, stored
 from tests.billing.csv_reading import read_csv
@@ -184,7 +185,7 @@ class TestChain:
         by_kind = {entry.account.kind: entry.amount for entry in found.entries}
         assert by_kind == {"held": -3 * CREDIT, "allowance": 1.8 * CREDIT, "revenue": 1.2 * CREDIT}
         assert [other.kind for other in found.around] == ["hold"]
-        assert (found.why.charged, found.why.happened) == (True, "It is delivered")
+        assert (found.why.charged, found.why.happened) == (True, "it was delivered")
 
     @pytest.mark.parametrize(
         ("outcome", "code", "words"),
@@ -277,3 +278,7 @@ class TestCsv:
         (row,) = read_csv(exports.statement_csv(organization.pk, "x", EVERYTHING))
         assert row["reason"] == "'=1+1"
         assert (row["amount_credits"], row["amount_micro"]) == ("0.000001", "1")
+
+
+def test_every_reason_code_has_its_words():
+    assert set(reasons.HAPPENED) == {rule.reason_code for rule in RULES}

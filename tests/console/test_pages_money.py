@@ -49,7 +49,7 @@ class TestStatement:
         text = text_of(html)
         for link in ("decision", "price version", "usage event", "charge", "entries"):
             assert link in text.lower()
-        assert "Why this was charged: it is delivered." in text
+        assert "Why this was charged: it was delivered." in text
         assert f'href="/jobs/{job.pk}/"' in html
         assert f'href="/decisions/{job.decision_id}/"' in html
         assert client.get(f"/statement/charges/{line.charge_id}/").url == f"/statement/{line.id}/"
