@@ -90,6 +90,7 @@ BELONGS_TO = {
     "billing_organization_lines": "billing_organizations",
     "billing_line": "billing_organizations",
     "billing_adjust": "billing_organizations",
+    "billing_contract": "billing_organizations",
     "billing_work": "billing_organizations",
     "billing_decision": "billing_organizations",
     "billing_promotion": "billing_promotions",

@@ -6,6 +6,7 @@ from accounts import approvals
 def register() -> None:
     """Name what may wait for a second person; once, when billing is ready."""
     from billing.actions.adjustments import AdjustCredits, GrantCredits, RefundCharge, VoidTransaction
+    from billing.actions.contracts import MarkInvoicePaid, SetOverageContract
     from billing.actions.payment_refunds import RefundPayment
     from billing.actions.promotion_codes import CreatePromotionCode
     from billing.actions.settings_changes import ChangeSettings
@@ -16,6 +17,8 @@ def register() -> None:
         RefundCharge,
         VoidTransaction,
         RefundPayment,
+        SetOverageContract,
+        MarkInvoicePaid,
         CreatePromotionCode,
         ChangeSettings,
     ):

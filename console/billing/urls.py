@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from console.billing import adjustments, organizations, prices, promotions, revenue, settings, work
+from console.billing import adjustments, contracts, organizations, prices, promotions, revenue, settings, work
 
 urlpatterns = [
     path("", organizations.find, name="billing_organizations"),
@@ -10,6 +10,12 @@ urlpatterns = [
     path("organizations/<slug:slug>/lines/", organizations.lines, name="billing_organization_lines"),
     path("organizations/<slug:slug>/lines/<int:line_id>/", work.line, name="billing_line"),
     path("organizations/<slug:slug>/credits/<slug:verb>/", adjustments.change, name="billing_adjust"),
+    path("organizations/<slug:slug>/contract/", contracts.contract, name="billing_contract"),
+    path(
+        "organizations/<slug:slug>/invoices/<int:invoice_id>/paid",
+        contracts.invoice_paid,
+        name="billing_invoice_paid",
+    ),
     path("work/<job:job_id>/", work.job, name="billing_work"),
     path("decisions/<uuid:decision_id>/", work.decision, name="billing_decision"),
     path("prices/", prices.prices, name="billing_prices"),

@@ -39,6 +39,7 @@ BILLING_ADMINS = (
     "/staff/billing/organizations/pro-demo/lines/",
     "/staff/billing/organizations/pro-demo/credits/grant/",
     "/staff/billing/organizations/pro-demo/credits/adjust/",
+    "/staff/billing/organizations/enterprise-demo/contract/",
     "/staff/billing/prices/",
     "/staff/billing/promotions/",
     "/staff/billing/revenue/",
