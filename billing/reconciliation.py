@@ -1,20 +1,24 @@
 """Recompute all money from its records and compare: usage → charges → entries → balances, and holds with what is held.
+Payments, refunds, disputes, overage and given credits are checked against their own rows.
 
 The stored figures are maintained by the ledger and guarded by the database; here nothing of that is trusted. Everything
 is read in one snapshot, so that a busy system shows no false drift. Any drift is an alarm.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from django.db import connection, transaction
 from django.utils import timezone
 
+from accounts import operations
 from accounts.models import Organization
-from billing import pricing, settlement
+from billing import pricing, reconciliation_credits, reconciliation_queries, settlement
 from billing.models import Charge, Transaction
-from billing.reconciliation_queries import CHECKS
+
+CHECKS = reconciliation_queries.CHECKS | reconciliation_credits.CHECKS
+NAMED_AT_MOST = 20  # drifts in one alarm
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,19 @@ def reconcile() -> Report:
             charges=Charge.objects.count(),
             drift=tuple(sorted(found, key=lambda drift: (drift.organization, drift.check, drift.subject))),
         )
+
+
+def watch() -> Report:
+    """Reconcile, and raise an alarm for each organization with drift: what the nightly run does."""
+    report = reconcile()
+    for organization, drifts in report.by_organization().items():
+        named = [asdict(drift) for drift in drifts[:NAMED_AT_MOST]]
+        detail = {"drifted": len(drifts), "drift": named}
+        operations.report("billing.drift", "critical", f"organization:{organization}", detail)
+    counted = {"organizations": report.organizations, "transactions": report.transactions}
+    counted |= {"charges": report.charges, "drifted": len(report.drift)}
+    operations.report("billing.reconciled", "info", "billing:ledger", counted)
+    return report
 
 
 def _stored_figures(slugs: dict[int, str]) -> Iterator[Drift]:

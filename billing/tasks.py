@@ -33,3 +33,11 @@ def mail_notices() -> None:
     from billing import notice_mail
 
     notice_mail.send_due()
+
+
+@shared_task
+def reconcile_nightly() -> None:
+    """Every night: all money recomputed from its records; drift is an alarm."""
+    from billing import reconciliation
+
+    reconciliation.watch()

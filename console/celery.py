@@ -7,6 +7,7 @@ Queues: `clips` and `code` carry tickets for the workers of those pools, `upkeep
 import os
 
 from celery import Celery
+from celery.schedules import crontab
 from celery.signals import setup_logging
 
 from console import logs
@@ -49,6 +50,11 @@ app.conf.beat_schedule = {
         "task": "billing.tasks.mail_notices",
         "schedule": 5.0,
         "options": {"queue": "upkeep", "expires": 30},
+    },
+    "reconcile_nightly": {
+        "task": "billing.tasks.reconcile_nightly",
+        "schedule": crontab(hour=3, minute=17),  # UTC
+        "options": {"queue": "upkeep", "expires": 6 * 3600},
     },
     "watch_signing_certificate": {
         "task": "safety.tasks.watch_signing_certificate",
