@@ -111,12 +111,12 @@ def forget_card(request: HttpRequest, caller: Caller) -> HttpResponse:
 def live_parts(organization: Organization, payments: list[UUID]) -> tuple[dict[str, str], bool]:
     """The parts of the page that move, by event name, and whether the named payments have all ended."""
     now = timezone.now()
-    moving = Payment.objects.filter(organization=organization, pk__in=payments, state__in=_open_states())
+    named = Payment.objects.filter(organization=organization, pk__in=payments)
     parts = {
         "purchases": render_to_string("billing/parts/purchases.html", _history(organization.pk, None, now)),
         "credits": render_to_string("billing/parts/credits_now.html", _balances(organization.pk)),
     }
-    return parts, not moving.exists()
+    return parts, not any(_moves(payment, now) for payment in named)
 
 
 def _page(request: HttpRequest, caller: Caller, more: dict, status: int = 200) -> HttpResponse:
@@ -165,21 +165,19 @@ def _history(organization_id: int, after: Payment | None, now: datetime) -> dict
     page = list(found[: SHOWN + 1])
     for payment in page:
         payment.role, payment.icon = LOOKS[payment.state]
-        payment.can_be_paid = (
-            payment.state in (State.PENDING, State.FAILED)
-            and bool(payment.checkout_url)
-            and payment.expires_at is not None
-            and now < payment.expires_at
-        )
-    moving = [
-        one for one in page if one.state in _open_states() and now < one.created_at + buying.CHECKOUT_LASTS
-    ]
+        payment.can_be_paid = _moves(payment, now) and bool(payment.checkout_url)
+    moving = [payment for payment in page if _moves(payment, now)]
     older = page[SHOWN - 1].pk if len(page) > SHOWN else None
     return {"purchases": page[:SHOWN], "older": older, "paged": after is not None, "moving": moving}
 
 
-def _open_states() -> tuple[str, ...]:
-    return (State.CREATED, State.PENDING)
+def _moves(payment: Payment, now: datetime) -> bool:
+    """Whether its state may still change by itself: it is under way, or declined at a checkout that is still open."""
+    if payment.state not in (State.CREATED, State.PENDING, State.FAILED):
+        return False
+    if payment.expires_at is not None:
+        return now < payment.expires_at
+    return payment.state != State.FAILED and now < payment.created_at + buying.CHECKOUT_LASTS
 
 
 def _after(request: HttpRequest, organization_id: int) -> Payment | None:

@@ -93,6 +93,17 @@ def spend(organization: Organization, credits: float) -> None:
     )
 
 
+def charges(server: StandIn) -> list[str]:
+    """The keys of the charges that were asked for without the payer, whatever became of them."""
+    return sorted({key for _, path, key in server.calls if path == "/v1/payment_intents" and key})
+
+
+def top_ups(organization: Organization) -> list[str]:
+    """The states of the organization's automatic top-ups, oldest first."""
+    mine = Payment.objects.filter(organization=organization, purpose=Payment.Purpose.AUTO_TOP_UP)
+    return list(mine.order_by("created_at").values_list("state", flat=True))
+
+
 def as_at_commit() -> None:
     """The deferred checks of the database, now."""
     with connection.cursor() as cursor:

@@ -180,10 +180,10 @@ class StandIn:
         return Handler
 
     def _called(self, method: str, path: str, form: dict, headers) -> tuple[int, dict]:
+        key = headers.get("Idempotency-Key")
+        self.calls.append((method, path, key))
         time.sleep(self.slow_s)
         with self._lock:
-            key = headers.get("Idempotency-Key")
-            self.calls.append((method, path, key))
             if headers.get("Authorization") != f"Bearer {KEY}":
                 return 401, {
                     "error": {"message": "Invalid API Key provided", "type": "invalid_request_error"}

@@ -3,7 +3,6 @@
 from datetime import timedelta
 
 import pytest
-from django.db import transaction
 from django.utils import timezone
 
 from accounts.errors import ApiError
@@ -141,14 +140,6 @@ class TestRefunds:
         hear(stripe_server, stripe_server.events[::-1])
         payment.refresh_from_db()
         assert (payment.state, balance(buyer)) == ("partly_refunded", 750 * CREDIT)
-
-    def test_never_inside_a_transaction(self, stripe_server, committed):
-        from tests.billing.conftest import new_organization
-
-        payment = bought(stripe_server, new_organization())
-        with pytest.raises(RuntimeError, match="durable"), transaction.atomic():
-            give_back(payment, 1)
-        assert at_stripe(stripe_server) == []
 
 
 class TestDisputes:
