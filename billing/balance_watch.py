@@ -1,7 +1,7 @@
 """Who looks at a balance hears of its change within a second, whichever process made it.
 
-Three times a second one query per process asks for the newest line and notice of all organizations that somebody watches
-here, however many pages are open; no word has to be sent by what moves money.
+Three times a second one query per process asks for the newest line and notice of all organizations that somebody
+watches here, however many pages are open; no word has to be sent by what moves money.
 """
 
 import asyncio

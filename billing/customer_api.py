@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.http import HttpRequest
 from django.utils import timezone
-from ninja import Query, Router, Schema
+from ninja import Query, Router, Schema, Status
 
 from billing import budget_board, notice_board, spans, statement, usage
 
@@ -242,9 +242,9 @@ def set_budget(request: HttpRequest, asked: BudgetIn) -> dict:
 
 
 @router.delete("/budgets/{budget_id}", response={204: None}, summary="End a monthly budget")
-def remove_budget(request: HttpRequest, budget_id: int) -> tuple[int, None]:
+def remove_budget(request: HttpRequest, budget_id: int) -> Status:
     budget_board.remove(request.caller, budget_id)
-    return 204, None
+    return Status(204, None)
 
 
 @router.get("/notices", response=NoticesOut, summary="What the organization was told about its credits")

@@ -61,9 +61,7 @@ PLACES = (
     Place("Account", "Keys", "key", "keys", scope="admin"),
     Place("Account", "Members", "people", "members", scope="read"),
     Place("Account", "Audit log", "seal", "own_audit", scope="admin"),
-    Place(
-        "Billing", "Organizations", "people", "billing_organizations", role=StaffRole.Role.BILLING_ADMIN
-    ),
+    Place("Billing", "Organizations", "people", "billing_organizations", role=StaffRole.Role.BILLING_ADMIN),
     Place("Billing", "Prices", "scales", "billing_prices", role=StaffRole.Role.BILLING_ADMIN),
     Place("Billing", "Promotions", "tag", "billing_promotions", role=StaffRole.Role.BILLING_ADMIN),
     Place("Billing", "Revenue", "chart", "billing_revenue", role=StaffRole.Role.BILLING_ADMIN),
