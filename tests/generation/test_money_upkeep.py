@@ -29,7 +29,7 @@ def behind_the_triggers(sql: str) -> None:
 def test_an_ended_job_with_an_open_hold_is_settled_and_reported():
     job = submit(tenant("plus"))
     behind_the_triggers(
-        "UPDATE generation_job SET state = 'failed', state_at = now() - interval '59 seconds'"
+        "UPDATE generation_job SET state = 'failed', state_at = clock_timestamp() - interval '30 seconds'"
     )
     assert money_upkeep.settle_late() == 0
     behind_the_triggers("UPDATE generation_job SET state_at = clock_timestamp() - interval '61 seconds'")
