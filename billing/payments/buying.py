@@ -3,6 +3,7 @@
 import hashlib
 import json
 from datetime import datetime, timedelta
+from urllib.parse import urlencode
 
 from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
@@ -81,10 +82,13 @@ def start(
     return _opened(payment, session)
 
 
-def returns_to(site: str) -> Returns:
-    """Where the page's own checkouts return to; `site` is this installation's absolute address."""
+def returns_to(site: str, bought: str = "") -> Returns:
+    """Back to the credits page; `site` is this installation's absolute address.
+
+    `bought` is what the page calls its purchase, so that it can say what became of it.
+    """
     page = site + reverse("buy_credits")
-    return Returns(f"{page}?from=checkout", page, site)
+    return Returns(f"{page}?{urlencode({'bought': bought})}" if bought else page, page, site)
 
 
 def customer_for(organization: Organization, provider: Provider) -> PaymentCustomer:

@@ -23,6 +23,7 @@ from billing.payments import top_up as topping_up
 from billing.payments.provider import OFF, SANDBOX, active_name
 
 SHOWN = 20
+PAGE_KEY = "page:"  # what idempotency keys of this page begin with
 MICRO = 1_000_000
 State = Payment.State
 # How a payment's state is shown: the role of its colour, and an icon. The word is the state's own.
@@ -50,15 +51,16 @@ def credits(request: HttpRequest, caller: Caller) -> HttpResponse:
 @member("billing")
 def buy(request: HttpRequest, caller: Caller) -> HttpResponse:
     """To the checkout of a pack. The page's key makes two presses one purchase."""
-    pack, given = request.POST.get("pack", ""), request.POST.get("key", "")
+    pack = request.POST.get("pack", "")
+    bought = f"{request.POST.get('key') or uuid.uuid4().hex}:{pack}"
     try:
         payment = buying.start(
             caller.organization,
             pack,
             user=caller.user,
-            idempotency_key=f"page:{given or uuid.uuid4().hex}:{pack}",
+            idempotency_key=PAGE_KEY + bought,
             keep_card="keep_card" in request.POST,
-            returns=buying.returns_to(request.build_absolute_uri("/").rstrip("/")),
+            returns=buying.returns_to(request.build_absolute_uri("/").rstrip("/"), bought),
             now=timezone.now(),
         )
     except ApiError as error:
@@ -127,13 +129,25 @@ def _page(request: HttpRequest, caller: Caller, more: dict, status: int = 200) -
         "key": uuid.uuid4().hex,
         "off": provider == OFF,
         "sandbox": provider == SANDBOX,
-        "came_back": request.GET.get("from") == "checkout",
+        "came_back": _came_back(request, organization_id, now),
         **_balances(organization_id),
         **_top_up(organization_id, provider, now, more.get("given")),
         **_history(organization_id, _after(request, organization_id), now),
         **more,
     }
     return render(request, "billing/credits.html", page, status=status)
+
+
+def _came_back(request: HttpRequest, organization_id: int, now: datetime) -> Payment | None:
+    """The purchase that this person comes back from, with `moves`: whether the provider's word is still to come."""
+    bought = request.GET.get("bought", "")
+    if not bought:
+        return None
+    mine = Payment.objects.filter(organization_id=organization_id, idempotency_key=PAGE_KEY + bought)
+    payment = mine.first()
+    if payment is not None:
+        payment.moves = _moves(payment, now)
+    return payment
 
 
 def _balances(organization_id: int) -> dict:

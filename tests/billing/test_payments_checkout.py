@@ -59,7 +59,7 @@ class TestOneOfEach:
         assert (session["amount_total"], session["currency"]) == (1_000, "usd")
         assert session["metadata"] == {"backlot_payment": str(payment.pk), "backlot_keep_card": "yes"}
         assert session["intent_data"]["setup_future_usage"] == "off_session"
-        assert session["success_url"] == "https://backlot.example/credits/?from=checkout"
+        assert session["success_url"] == "https://backlot.example/credits/"
         assert session["expires_at"] == int(payment.expires_at.timestamp())
 
     def test_every_call_that_changes_something_has_a_key(self, stripe_server, buyer):

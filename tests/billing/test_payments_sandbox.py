@@ -76,7 +76,7 @@ def test_three_clicks_bring_the_credits(shopper):
     assert "$10.00" in checkout.content.decode()
     assert not Transaction.objects.filter(organization=organization, kind="purchase").exists()
     back = pay(client, address)
-    assert (back.status_code, back["Location"]) == (302, "http://testserver/credits/?from=checkout")
+    assert (back.status_code, back["Location"]) == (302, "http://testserver/credits/?bought=k1%3Astarter")
     after = client.get(back["Location"]).content.decode()
     assert "1,000 credits arrived" in after
     assert purchased(organization) == 1_000 * CREDIT
@@ -170,6 +170,16 @@ def test_two_presses_are_one_purchase(shopper):
     client, organization = shopper
     assert press_buy(client) == press_buy(client)
     assert Payment.objects.filter(organization=organization).count() == 1
+
+
+def test_coming_back_tells_of_the_purchase_one_comes_from(shopper):
+    client, _ = shopper
+    press_buy(client, key="left alone")
+    back = pay(client, press_buy(client, "maker", key="paid"))["Location"]
+    page = client.get(back).content.decode()
+    assert "5,000 credits arrived" in page
+    assert "Thank you" not in page
+    assert "Thank you" in client.get("/credits/?bought=left+alone%3Astarter").content.decode()
 
 
 def test_a_page_kept_open_after_paying_buys_nothing_by_itself(shopper):

@@ -13,7 +13,7 @@ OWNER = "pro-owner@demo.backlot.local"
 
 def purchased(page: Page) -> float:
     """The purchased credits as the page shows them."""
-    figure = page.locator(".bucket", has_text="Purchased").locator(".big").inner_text()
+    figure = page.locator(".bucket:has(h2:text-is('Purchased')) .big").inner_text()
     return float(re.match(r"[\d,.]+", figure).group().replace(",", ""))
 
 
