@@ -156,7 +156,7 @@ def dispute_won(payment_id: object, *, dispute_id: str, at: datetime) -> Payment
     books, payment = _locked(payment_id)
     if payment.state != State.DISPUTED:
         return payment
-    amount = payment.credits_micro - refunded(payment)[0]
+    amount = _in_dispute(payment)
     owed = min(amount, ledger.owed(books))
     _set(payment, state=_paid_state(payment))
     if amount:
@@ -174,6 +174,15 @@ def dispute_lost(payment_id: object) -> Payment:
     if payment.state == State.DISPUTED:
         _set(payment, state=State.LOST)
     return payment
+
+
+def _in_dispute(payment: Payment) -> int:
+    """What the dispute took of a payment. A refund that failed since then has come back by itself, and isn't in it."""
+    moved = Transaction.objects.filter(
+        payment=payment, kind__in=(Transaction.Kind.DISPUTE, Transaction.Kind.DISPUTE_WON)
+    )
+    cash = moved.filter(entries__account__kind=Kind.CASH)
+    return int(cash.aggregate(sum=Sum("entries__amount", default=0))["sum"])
 
 
 def refunded(payment: Payment) -> tuple[int, int]:
