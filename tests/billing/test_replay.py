@@ -12,7 +12,7 @@ from billing import corrections, ledger, purchases, reconciliation
 from billing.models import CreditPack, Payment, Transaction
 from billing.replay import replay
 from billing.settlement import settle
-from tests.billing.conftest import CREDIT, NOON, UNIT, buy, promote
+from tests.billing.conftest import CREDIT, NOON, UNIT, buy, promote, stored
 from tests.billing.test_reconciliation import tamper
 
 DAY = timedelta(days=1)
@@ -174,3 +174,16 @@ def test_the_nightly_run_raises_an_alarm_per_organization(history):
     assert (alarm.severity, alarm.subject) == ("critical", f"organization:{history.slug}")
     assert alarm.detail["drifted"] == 1
     assert OperationalEvent.objects.filter(kind="billing.reconciled").count() == 2
+
+
+def test_a_dispute_won_after_a_refund_failed_gives_back_what_it_took(organization):
+    """The failed refund has come back by itself: together they are what was bought, and no more."""
+    payment = paid(organization)
+    asked = {"reason": "test", "idempotency_key": "refund", "requested_by": None, "at": NOON}
+    refund = purchases.begin_refund(payment.pk, 300 * CREDIT, **asked)
+    purchases.disputed(payment.pk, dispute_id="dp_1", at=NOON)
+    purchases.refund_failed(refund.pk, at=NOON)
+    purchases.dispute_won(payment.pk, dispute_id="dp_1", at=NOON)
+    assert stored(organization)["purchased"] == payment.credits_micro
+    assert reconciliation.reconcile().drift == ()
+    assert replay()[1] == []
