@@ -3,14 +3,17 @@
 from datetime import timedelta
 
 import pytest
+from django.db import transaction
 from django.utils import timezone
 
+from accounts import tiers
 from accounts.errors import ApiError
 from accounts.models import AuditEntry, User
+from billing import access
 from billing.models import AutoTopUp, Notice, Payment, PaymentCustomer
 from billing.payments import sweep, top_up, top_up_settings
 from billing.payments.top_up import charge, cover, top_up_low
-from tests.billing.conftest import CREDIT, promote
+from tests.billing.conftest import CREDIT, asking, promote
 from tests.billing.payments_stage import (
     PACK,
     as_at_commit,
@@ -210,6 +213,29 @@ class TestWithinARequest:
         spend(buyer, 800)  # 200 left, above the threshold
         assert cover(buyer.pk, 700 * CREDIT, timezone.now()) is True
         assert balance(buyer) == 1_200 * CREDIT
+
+    def test_refused_bought_and_decided_again(self, stripe_server, buyer):
+        """What admission does, step by step: three transactions, and the provider between the first and the third."""
+        with_top_up(stripe_server, buyer)
+        spend(buyer, 950)
+        now = timezone.now()
+        terms = tiers.terms_for(buyer.pk, now)
+        terms.allowance_day_micro = terms.allowance_month_micro = None
+        terms.requests_per_minute, terms.max_open, terms.units_in_flight_micro = 10_000, 10_000, 10**12
+        request = asking(buyer, 1_000)  # 300 credits; 50 are there
+        with transaction.atomic():
+            refused = access.decide_and_hold(request, terms, now)
+        assert (refused.allowed, refused.code, refused.top_up_helps) == (
+            False,
+            "credit_balance_exhausted",
+            True,
+        )
+        assert cover(buyer.pk, refused.quote_micro, now) is True
+        with transaction.atomic():
+            allowed = access.decide_and_hold(request, terms, timezone.now(), top_up_tried=True)
+        assert (allowed.allowed, allowed.quote_micro) == (True, 300 * CREDIT)
+        assert (balance(buyer), balance(buyer, "held")) == (750 * CREDIT, 300 * CREDIT)
+        as_at_commit()
 
     def test_a_pack_that_is_not_enough_is_not_bought(self, stripe_server, buyer):
         with_top_up(stripe_server, buyer)
