@@ -1,5 +1,6 @@
 """The sizes of pocket-video's parts and how its folder is put together and opened."""
 
+import json
 import os
 import shutil
 import tempfile
@@ -14,15 +15,18 @@ from diffusers import (
 )
 from transformers import PreTrainedTokenizerFast, UMT5Config, UMT5EncoderModel
 
+from generation.engines.facts import FACTS_FILE
+from generation.engines.training.world import FPS, FRAMES, SIZE
+
 LATENT_CHANNELS = 4
 SPATIAL_FACTOR = 4
 LATENT_SIZE = 16
 LATENT_FRAMES = 16
 TEXT_WIDTH = 128
 TEXT_TOKENS = 64
-GUIDANCE = 4.0
+GUIDANCE = 2.5
 # Moves the sampler's time towards the noisy end, where place, motion and shape are decided.
-SAMPLING_SHIFT = 3.0
+SAMPLING_SHIFT = 4.0
 WEIGHTS_LIMIT_BYTES = 40_000_000
 WEIGHTS_FOLDER = Path(__file__).resolve().parents[2] / "weights" / "pocket-video"
 
@@ -86,6 +90,20 @@ def new_scheduler() -> FlowMatchEulerDiscreteScheduler:
     return FlowMatchEulerDiscreteScheduler(num_train_timesteps=1000, shift=SAMPLING_SHIFT)
 
 
+def serving_facts() -> dict:
+    """What the folder says of itself to those who serve it (see generation/engines/facts.py)."""
+    return {
+        "width": SIZE,
+        "height": SIZE,
+        "frames": FRAMES,
+        "fps": FPS,
+        "sizes": [f"{SIZE}x{SIZE}"],
+        "seconds": [FRAMES // FPS],
+        "guidance": GUIDANCE,
+        "max_sequence_length": TEXT_TOKENS,
+    }
+
+
 def save_pipeline(
     folder: Path,
     autoencoder: AutoencoderKLWan,
@@ -104,6 +122,7 @@ def save_pipeline(
         scheduler=new_scheduler(),
     )
     pipeline.save_pretrained(staging, safe_serialization=True)
+    (staging / FACTS_FILE).write_text(json.dumps(serving_facts(), indent=2) + "\n")
     size = folder_bytes(staging)
     if size > WEIGHTS_LIMIT_BYTES:
         shutil.rmtree(staging)
