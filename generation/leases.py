@@ -15,7 +15,7 @@ RENEW = """
 UPDATE generation_attempt a
    SET step = coalesce(%(step)s, a.step), stage = coalesce(%(stage)s, a.stage),
        checkpoints = coalesce(%(checkpoints)s, a.checkpoints), preview = coalesce(%(preview)s, a.preview),
-       lease_expires_at = clock_timestamp() + make_interval(secs => a.lease_seconds)
+       lease_expires_at = clock_timestamp() + make_interval(secs => greatest(a.lease_seconds, %(seconds)s))
   FROM generation_worker w, generation_job j
  WHERE a.id = %(id)s AND a.ended_at IS NULL AND a.lease_expires_at > clock_timestamp()
    AND w.id = a.worker_id AND j.id = a.job_id AND j.fence = a.fence
@@ -51,14 +51,19 @@ class Lease:
         stage: str | None = None,
         checkpoints: int | None = None,
         preview: str | None = None,
+        seconds: float = 0,
     ) -> Wishes:
-        """Report progress and live on for another lease; one statement. Raises `LeaseLost`."""
+        """Report progress and live on for another lease; one statement. Raises `LeaseLost`.
+
+        `seconds` is how long the next piece may take in which nothing can be reported, where that is more than a lease.
+        """
         values = {
             "id": self.attempt_id,
             "step": step,
             "stage": stage,
             "checkpoints": checkpoints,
             "preview": preview,
+            "seconds": seconds,
         }
         with connection.cursor() as cursor:
             cursor.execute(RENEW, values)

@@ -13,7 +13,7 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -108,10 +108,16 @@ def latest(root: Path, job: str, spec_hash: str, model_revision: str, scheduler:
 
 
 def remove(root: Path, job: str) -> None:
-    """Delete all of a job's checkpoints, once it is delivered or over."""
-    folder = _job_folder(root, job)
-    if folder.exists():
-        shutil.rmtree(folder)
+    """Delete all of a job's checkpoints, once it is delivered or over.
+
+    Its last worker and one that lost it before may both do so at once: what the other has deleted already is fine.
+    """
+    shutil.rmtree(_job_folder(root, job), onerror=_unless_gone)
+
+
+def _unless_gone(function: Callable, path: str, failure: tuple) -> None:
+    if not isinstance(failure[1], FileNotFoundError):
+        raise failure[1]
 
 
 class CheckpointWriter:

@@ -85,15 +85,17 @@ def _denoise(turn: ClipTurn) -> None:
 def _decoded(turn: ClipTurn) -> np.ndarray:
     """The frames, uint8 RGB [frames, height, width, 3]: the last thing that needs the device.
 
-    Decoding is always in the way of the clip's delivery, so it has a budget; far beyond it, somebody is told.
+    Decoding is always in the way of the clip's delivery, so it has a budget; far beyond it, somebody is told. It is one
+    piece that reports nothing meanwhile, so the lease is as long as it may take.
     """
-    turn.lease.renew(stage="decoding")
     budget_s = turn.engine.decode_estimate_s(turn.state.work)
+    far_over_s = FAR_OVER_BUDGET * (budget_s or 0) + JITTER_S
+    turn.lease.renew(stage="decoding", seconds=far_over_s)
     began = time.perf_counter()
     with turn.watch.stage("decode"):
         frames = turn.engine.decode(turn.state)
     took_s = time.perf_counter() - began
-    if budget_s is not None and took_s > FAR_OVER_BUDGET * budget_s + JITTER_S:
+    if budget_s is not None and took_s > far_over_s:
         detail = {
             "took_s": round(took_s, 3),
             "budget_s": round(budget_s, 3),

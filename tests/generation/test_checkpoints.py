@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -176,6 +177,16 @@ def test_a_full_disk_is_reported_and_the_one_before_stays(tmp_path):
         save(tmp_path, 20)
     assert landed(tmp_path) == before
     assert checkpoints.latest(tmp_path, JOB, *WHO).checkpoint.step == 10
+
+
+def test_two_that_remove_at_once_do_not_trip_over_each_other(tmp_path):
+    for _ in range(20):
+        for step in (10, 20):
+            save(tmp_path, step)
+        with ThreadPoolExecutor(4) as threads:
+            for done in [threads.submit(checkpoints.remove, tmp_path, JOB) for _ in range(4)]:
+                done.result()
+        assert not (tmp_path / JOB).exists()
 
 
 def test_remove_deletes_one_job_and_nothing_else(tmp_path):

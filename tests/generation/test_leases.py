@@ -38,6 +38,13 @@ def test_progress_renews_the_lease_and_reads_what_others_want(attempt):
     assert (wishes.desired, wishes.cancel) == ("drain", True)
 
 
+def test_a_piece_that_reports_nothing_may_take_longer_than_a_lease_and_never_shortens_one(attempt):
+    for asked, given in ((0, attempt.lease_seconds), (1, attempt.lease_seconds), (500, 500)):
+        lease_of(attempt).renew(seconds=asked)
+        left = Attempt.objects.get(pk=attempt.pk).lease_expires_at - timezone.now()
+        assert given - 5 < left.total_seconds() <= given + 1
+
+
 def test_a_lease_that_ran_out_is_lost_even_before_the_reaper_comes(attempt):
     let_lease_run_out(attempt)
     with pytest.raises(LeaseLost):
