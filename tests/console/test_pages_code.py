@@ -76,7 +76,7 @@ def test_bad_input_is_refused_and_nothing_is_queued_or_held(fields, words):
 def test_a_finished_answer_is_on_the_page_with_its_tokens_and_charge(django_assert_max_num_queries):
     client, caller = person()
     job = written(code(caller))
-    with django_assert_max_num_queries(20):
+    with django_assert_max_num_queries(24):
         html = client.get(f"/code/{job.public_id}/").content.decode()
     assert "".join(PIECES) in html
     assert "7 tokens read, 6 written · 0.0039 credits charged" in html
