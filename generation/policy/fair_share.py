@@ -83,6 +83,23 @@ def corrected(tag: float, charged_gpu_ms: float, actual_gpu_ms: float, weight: f
     return tag + (actual_gpu_ms - charged_gpu_ms) / weight
 
 
+def charged_inside(tag: float, virtual_time: float, gpu_ms: float) -> tuple[float, float]:
+    """An organization's claim inside its lane: its start tag, which is the lane's new inner virtual time, and its tag
+    afterwards. Organizations weigh the same."""
+    start = max(tag, virtual_time)
+    return start, charged(start, gpu_ms, 1.0)
+
+
+def fits(running_units_micro: int, units_micro: int, capacity_units_micro: int | None) -> bool:
+    """A weighted semaphore: whether a job of so many micro-units may run beside what runs.
+
+    A job larger than the whole capacity runs alone, for it would wait for ever otherwise. None is no limit.
+    """
+    if capacity_units_micro is None or running_units_micro == 0:
+        return True
+    return running_units_micro + units_micro <= capacity_units_micro
+
+
 def decayed(gpu_ms: float, seconds: float, half_life_s: float = FLOOR_HALF_LIFE_S) -> float:
     """Recent GPU-time `seconds` later: exponential forgetting, so that the floor needs no history."""
     return gpu_ms * math.exp2(-max(0.0, seconds) / half_life_s)
