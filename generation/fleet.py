@@ -22,6 +22,10 @@ class Pool(models.Model):
     slug = models.SlugField(primary_key=True)
     kind = models.CharField(max_length=8, choices=Kind.choices)
     machine = models.CharField(max_length=120, blank=True)
+    # Jobs of another precision are not sent here; "" takes any.
+    precision = models.CharField(max_length=8, blank=True, db_default="")
+    # Where an OpenAI-compatible endpoint behind this pool tells its own load (vLLM: …/metrics); "" where none is.
+    metrics_url = models.CharField(max_length=300, blank=True, db_default="")
     # The least tag among backlogged lanes at the last claim: a lane that returns from idleness is lifted to it.
     virtual_time = models.FloatField(default=0)
 
@@ -42,6 +46,8 @@ class Lane(models.Model):
     floor = models.FloatField(default=0)
     max_running = models.PositiveIntegerField()
     preemptible = models.BooleanField(default=False)
+    # The order in which a tier's jobs try the pools of their kind: the least first. See routing.py.
+    preference = models.PositiveSmallIntegerField(db_default=0)
     # Virtual time in GPU-milliseconds ÷ weight, and the same among the organizations inside the lane.
     tag = models.FloatField(default=0)
     organization_virtual_time = models.FloatField(default=0)

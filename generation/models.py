@@ -20,11 +20,20 @@ from generation.fleet import (
     RegisteredModel,
     Worker,
 )
+from generation.scheduling_records import (
+    EndpointLoad,
+    PoolOverride,
+    PoolSettings,
+    RaiseRule,
+    RaiseRuleOverride,
+    ToldEta,
+)
 
 __all__ = [
     "OPEN_STATES",
     "Asset",
     "Attempt",
+    "EndpointLoad",
     "Evaluation",
     "Job",
     "JobEvent",
@@ -34,8 +43,13 @@ __all__ = [
     "LaneOverride",
     "ModelLoad",
     "Pool",
+    "PoolOverride",
+    "PoolSettings",
+    "RaiseRule",
+    "RaiseRuleOverride",
     "RegisteredModel",
     "State",
+    "ToldEta",
     "TokenSegment",
     "Worker",
 ]
@@ -70,6 +84,8 @@ class Job(models.Model):
     kind = models.CharField(max_length=8, choices=Kind.choices)
     model = models.ForeignKey(RegisteredModel, on_delete=models.PROTECT, related_name="jobs")
     lane = models.ForeignKey(Lane, on_delete=models.PROTECT, related_name="jobs")
+    # The finished clip that this request repeats exactly and was served from; see repeat_cache.py.
+    repeat_of = models.ForeignKey("self", null=True, on_delete=models.PROTECT, related_name="repeats")
     prompt = models.TextField()
     spec = models.JSONField()
     spec_hash = models.CharField(max_length=64)
@@ -153,6 +169,12 @@ class Job(models.Model):
                 fields=["model", "-finished_at"],
                 condition=Q(state="delivered"),
                 name="job_recently_delivered",
+            ),
+            # repeat_cache.py: a delivered clip of the same spec, newest first.
+            models.Index(
+                fields=["organization", "spec_hash", "-finished_at"],
+                condition=Q(state="delivered", kind="clip", repeat_of=None),
+                name="job_repeatable",
             ),
             # Queue wait per tier over a recent window.
             models.Index(fields=["lane", "started_at"], name="job_started"),
