@@ -11,7 +11,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from accounts import audit
+from accounts import audit, batch
 from accounts.errors import ApiError
 from accounts.models import ApiKey, Organization, User
 
@@ -20,6 +20,11 @@ SHOWN_START = 7  # "bk_" and four more characters
 USE_NOTED_EVERY = timedelta(minutes=1)
 MOST_HOURS = 720  # for how long a rotated key may live on
 SCOPES = tuple(ApiKey.Scope.values)
+LIVING = f"""
+SELECT {batch.columns(ApiKey, "k")}, {batch.columns(Organization, "o")}
+  FROM accounts_apikey k JOIN accounts_organization o ON o.id = k.organization_id
+ WHERE k.digest = %s AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > statement_timestamp())
+"""
 
 
 def digest_of(raw: str) -> str:
@@ -73,14 +78,13 @@ def find(raw: str) -> ApiKey | None:
     """The living key with its organization, or None; one query, and one update a minute at most."""
     if not RAW.fullmatch(raw):
         return None
-    key = (
-        ApiKey.objects.select_related("organization")
-        .filter(Q(expires_at__isnull=True) | Q(expires_at__gt=Now()))
-        .filter(digest=digest_of(raw), revoked_at__isnull=True)
-        .first()
-    )
-    if key is not None:
-        note_use(key)
+    (found,) = batch.read([(LIVING, (digest_of(raw),))])
+    if not found:
+        return None
+    width = len(ApiKey._meta.concrete_fields)
+    key = batch.instance(ApiKey, found[0][:width])
+    key.organization = batch.instance(Organization, found[0][width:])
+    note_use(key)
     return key
 
 

@@ -1,14 +1,14 @@
 """May this request go ahead, and what pays for it: the waterfall, taken with the hold under the lock on the wallet."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
-from accounts import tiers
+from accounts import batch, tiers
 from accounts.models import TierTerms
 from billing import (
     allowance,
-    batch,
     budgets,
     decisions,
     ledger,
@@ -69,6 +69,11 @@ class Quote:
         return f"At most {pricing.in_credits(self.amount_micro)} credits: {sources}."
 
 
+def nothing_else(decision: Decision) -> Sequence[batch.Statement]:
+    """Of a decision whose caller writes nothing with the hold."""
+    return ()
+
+
 def quote(
     organization_id: int,
     units_micro: int,
@@ -94,14 +99,20 @@ def quote(
 
 
 def decide_and_hold(
-    request: AccessRequest, terms: TierTerms, now: datetime, *, top_up_tried: bool = False
+    request: AccessRequest,
+    terms: TierTerms,
+    now: datetime,
+    *,
+    top_up_tried: bool = False,
+    with_hold: Callable[[Decision], Sequence[batch.Statement]] = nothing_else,
 ) -> Decision:
     """One definitive decision, stored, with its hold when it is allowed; inside the caller's database transaction.
 
     A refused decision (`decision.allowed` is False) took nothing; the caller lets its transaction commit, so that the
     decision can be read, and only then raises `refusal(decision)`. Where `decision.top_up_helps`, it first asks for an
     automatic top-up, outside of any transaction, and decides again with `top_up_tried`. The same subject again returns
-    the decision that holds for it; with other contents it raises `ApiError` idempotency_key_reused.
+    the decision that holds for it; with other contents it raises `ApiError` idempotency_key_reused. What `with_hold`
+    answers for an allowed decision, with its hold, is written in the same round trip as the hold.
     """
     opened = snapshots.open_for(
         request.organization_id, request.user_id, request.api_key_id, request.operation, request.subject, now
@@ -119,7 +130,7 @@ def decide_and_hold(
     verdict = waterfall.decide(snapshot, asked)
     decision = _decision(request, terms, price, asked, verdict, _remaining(opened.books, verdict, asked), now)
     if verdict.allowed:
-        return _allow(opened, decision, verdict, now)
+        return _allow(opened, decision, verdict, now, with_hold)
     return _refuse(opened, decision, verdict, now)
 
 
@@ -145,7 +156,13 @@ def _held_before(request: AccessRequest, decision_id: UUID) -> Decision:
     return first
 
 
-def _allow(opened: Opened, decision: Decision, verdict: waterfall.Verdict, now: datetime) -> Decision:
+def _allow(
+    opened: Opened,
+    decision: Decision,
+    verdict: waterfall.Verdict,
+    now: datetime,
+    with_hold: Callable[[Decision], Sequence[batch.Statement]],
+) -> Decision:
     books, facts = opened.books, opened.facts
     credits_before = _own_credits(books)
     decision.hold_taken, writing = ledger.hold(
@@ -165,6 +182,7 @@ def _allow(opened: Opened, decision: Decision, verdict: waterfall.Verdict, now: 
             *writing,
             *budgets.count(opened.budgets, decision.quote_micro, now),
             snapshots.keep(books.wallet, verdict.rate_tat, decision.api_key_id, verdict.key_tat, now),
+            *with_hold(decision),
         ]
     )
     ((_, decision.hold_taken.expires_at),) = written[1]

@@ -13,9 +13,10 @@ from django.db.models import F, Q
 from django.db.models.functions import Greatest
 from django.utils import timezone
 
+from accounts import batch
 from accounts.errors import ApiError
 from accounts.models import User
-from billing import batch, notices, overage, pricing
+from billing import notices, overage, pricing
 from billing.books import open_books
 from billing.limits import OF_WHOM
 from billing.limits import Budget as Standing

@@ -5,8 +5,8 @@ from uuid import UUID
 from django.db.models import Sum
 from psycopg.types.json import Jsonb
 
+from accounts import batch
 from accounts.errors import ApiError
-from billing import batch
 from billing.models import Decision
 
 INSERT = """

@@ -12,10 +12,10 @@ from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from accounts import audit
+from accounts import audit, batch
 from accounts.errors import ApiError
 from accounts.models import User
-from billing import batch, waterfall
+from billing import waterfall
 from billing.books import Books, open_books, wallet_for
 from billing.models import Account, Charge, Decision, Hold, HoldPart, Transaction
 from billing.posting import Moves, post, posted_before, request_hash, reused, reverse

@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime
 
+from accounts import batch
 from accounts.errors import ApiError
 from accounts.models import User
-from billing import batch
 from billing.books import Books
 from billing.models import Account, Transaction
 

@@ -9,7 +9,8 @@ from uuid import UUID
 from django.db import models
 from psycopg.types.json import Jsonb
 
-from billing import batch, budgets
+from accounts import batch
+from billing import budgets
 from billing.books import Books, wallet_for, with_standing
 from billing.models import Account, Operation, PriceVersion, Wallet
 from billing.prices import NoPrice

@@ -9,10 +9,10 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from accounts import batch, tiers
 from accounts.errors import ApiError
 from accounts.identity import Caller
 from accounts.models import TierTerms
-from accounts.tiers import terms_for
 from billing import access
 from billing.models import Decision
 from billing.payments import top_up
@@ -60,8 +60,7 @@ def quote_code(caller: Caller, fields: Mapping[str, Any]) -> dict:
 
 
 def weigh_clip(caller: Caller, fields: Mapping[str, Any], now: datetime) -> Weighed:
-    model = registry.find(fields.get("model") or None, Kind.CLIP)
-    terms = terms_for(caller.organization.pk, now)
+    model, terms = _grounds(caller, fields, Kind.CLIP, now)
     spec = specs.clip_spec(fields, terms, model)
     registry.require_loadable(model, spec.precision)
     weight = cost.ClipWeight(spec.width, spec.height, spec.fps, spec.seconds, spec.steps)
@@ -70,13 +69,21 @@ def weigh_clip(caller: Caller, fields: Mapping[str, Any], now: datetime) -> Weig
 
 
 def weigh_code(caller: Caller, fields: Mapping[str, Any], now: datetime) -> Weighed:
-    model = registry.find(fields.get("model") or None, Kind.CODE)
-    terms = terms_for(caller.organization.pk, now)
+    model, terms = _grounds(caller, fields, Kind.CODE, now)
     spec = specs.code_spec(fields, terms, model)
     registry.require_loadable(model, spec.precision)
     units = cost.token_units_micro(spec.prompt_tokens + spec.max_tokens)
     gpu_ms = cost.code_gpu_ms(model.gpu_ms_fixed, model.gpu_ms_per_step, spec.max_tokens)
     return Weighed(Kind.CODE, model, terms, spec, units, gpu_ms)
+
+
+def _grounds(
+    caller: Caller, fields: Mapping[str, Any], kind: str, now: datetime
+) -> tuple[RegisteredModel, TierTerms]:
+    """The model and the terms that a request is weighed by, in one round trip."""
+    organization = caller.organization.pk
+    models, terms = batch.read([registry.active(kind), tiers.in_force(organization, now)])
+    return registry.pick(models, fields.get("model") or None, kind), tiers.read(terms, organization, now)
 
 
 def _submit(
@@ -151,9 +158,11 @@ def _topped_up(caller: Caller, decision: Decision) -> bool:
 @transaction.atomic
 def _decide(asked: _Asked, now: datetime, *, top_up_tried: bool = False) -> tuple[Job | None, Decision]:
     """ONE transaction: the model stays active; the decision (which locks the wallet), its hold, and the job."""
-    caller, weighed, spec = asked.caller, asked.weighed, asked.weighed.spec
+    caller, weighed = asked.caller, asked.weighed
     registry.require_active(weighed.model)
-    lane = Lane.objects.get(pool_id=weighed.model.pool_id, tier_id=weighed.terms.tier_id)
+    lane = Lane.objects.select_related("tier").get(
+        pool_id=weighed.model.pool_id, tier_id=weighed.terms.tier_id
+    )
     job_id = uuid.uuid4()
     request = access.AccessRequest(
         organization_id=caller.organization.pk,
@@ -164,10 +173,26 @@ def _decide(asked: _Asked, now: datetime, *, top_up_tried: bool = False) -> tupl
         units_micro=weighed.units_micro,
         model=str(weighed.model),
     )
-    decision = access.decide_and_hold(request, weighed.terms, now, top_up_tried=top_up_tried)
+    made: list[Job] = []
+
+    def with_hold(decision: Decision) -> list[batch.Statement]:
+        made.append(_job(asked, job_id, lane, decision, now))
+        return [batch.insertion(made[0])]
+
+    decision = access.decide_and_hold(
+        request, weighed.terms, now, top_up_tried=top_up_tried, with_hold=with_hold
+    )
     if not decision.allowed:
         return None, decision
-    job = Job.objects.create(
+    job = made[0]
+    job._state.adding, job.just_submitted = False, True
+    tickets.send_after_commit(lane.pool_id)
+    return job, decision
+
+
+def _job(asked: _Asked, job_id: uuid.UUID, lane: Lane, decision: Decision, now: datetime) -> Job:
+    caller, weighed, spec = asked.caller, asked.weighed, asked.weighed.spec
+    return Job(
         id=job_id,
         organization=caller.organization,
         created_by=caller.user,
@@ -192,8 +217,6 @@ def _decide(asked: _Asked, now: datetime, *, top_up_tried: bool = False) -> tupl
         request_hash=asked.request_hash,
         queued_at=now,
     )
-    tickets.send_after_commit(lane.pool_id)
-    return job, decision
 
 
 def _quote(caller: Caller, weighed: Weighed) -> dict:

@@ -134,6 +134,8 @@ class Job(models.Model):
     checkpoint_bytes = models.BigIntegerField(db_default=0)
     file_bytes = models.BigIntegerField(db_default=0)
 
+    just_submitted = False  # no column: true of the instance that admission made, and read nowhere else
+
     class Meta:
         constraints = [
             models.UniqueConstraint(

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models.functions import Now
 
-from accounts import operations
+from accounts import batch, operations
 from accounts.errors import ApiError
 from generation.engines import facts
 from generation.model_facts import FactsInvalid
@@ -62,6 +62,16 @@ SHIPPED = (
 )
 DEFAULT = {shipped.kind: shipped.name for shipped in SHIPPED}
 
+ACTIVE = f"""
+SELECT {batch.columns(RegisteredModel, "m")} FROM generation_registeredmodel m
+ WHERE m.status = 'active' AND m.kind = %s ORDER BY m.name
+"""
+TRIED = """
+SELECT l.worker_id, l.problem FROM generation_modelload l JOIN generation_worker w ON w.id = l.worker_id
+ WHERE l.model_id = %s AND l.precision = %s AND w.stopped_at IS NULL ORDER BY l.at
+"""
+STAYS_ACTIVE = "SELECT 1 FROM generation_registeredmodel WHERE id = %s AND status = 'active' FOR SHARE"
+
 
 def available() -> list[RegisteredModel]:
     """The active revision of every model whose facts can be read, by name."""
@@ -71,13 +81,26 @@ def available() -> list[RegisteredModel]:
 
 def find(name: str | None, kind: str) -> RegisteredModel:
     """The active revision of a model; without a name, the one that ships. Raises `ApiError` model_not_found."""
+    (found,) = batch.read([active(kind)])
+    return pick(found, name, kind)
+
+
+def active(kind: str) -> batch.Statement:
+    """The statement whose rows `pick` takes, for those who read more in the same round trip."""
+    return ACTIVE, (kind,)
+
+
+def pick(rows: list[tuple], name: str | None, kind: str) -> RegisteredModel:
+    """The model of that name among the active ones, as `find`; raises `ApiError` model_not_found."""
     if name is not None and not isinstance(name, str):
         raise ApiError("invalid_type", "model must be a string.", param="model")
-    models = {model.name: model for model in available() if model.kind == kind}
-    if (name or DEFAULT[kind]) not in models:
-        message = f"There is no {kind} model {name or DEFAULT[kind]!r:.80}. Available: {', '.join(models) or 'none'}."
+    models = {model.name: model for model in (batch.instance(RegisteredModel, row) for row in rows)}
+    wanted = models.get(name or DEFAULT[kind])
+    if wanted is None or not _readable(wanted):
+        known = ", ".join(model.name for model in models.values() if _readable(model)) or "none"
+        message = f"There is no {kind} model {name or DEFAULT[kind]!r:.80}. Available: {known}."
         raise ApiError("model_not_found", message, param="model")
-    return models[name or DEFAULT[kind]]
+    return wanted
 
 
 def _readable(model: RegisteredModel) -> bool:
@@ -122,14 +145,10 @@ def require_active(model: RegisteredModel) -> None:
     The share lock lets admissions pass one another and makes a quarantine wait for them. Raises `ApiError`
     model_not_found where the revision was withdrawn since it was found.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT 1 FROM generation_registeredmodel WHERE id = %s AND status = 'active' FOR SHARE",
-            [model.pk],
-        )
-        if cursor.fetchone() is None:
-            message = f"{model} was withdrawn just now. Nothing was queued or charged; try again."
-            raise ApiError("model_not_found", message, param="model")
+    (found,) = batch.run([(STAYS_ACTIVE, (model.pk,))])
+    if not found:
+        message = f"{model} was withdrawn just now. Nothing was queued or charged; try again."
+        raise ApiError("model_not_found", message, param="model")
 
 
 def require_loadable(model: RegisteredModel, precision: str) -> None:
@@ -142,8 +161,8 @@ def require_loadable(model: RegisteredModel, precision: str) -> None:
 
 def load_problem(model: RegisteredModel, precision: str) -> str:
     """Why no living worker of the pool can load it; "" where one has, or one has not tried yet. Two queries at most."""
-    tried = ModelLoad.objects.filter(model=model, precision=precision, worker__stopped_at=None)
-    problems = dict(tried.order_by("at").values_list("worker_id", "problem"))
+    (tried,) = batch.read([(TRIED, (model.pk, precision))])
+    problems = dict(tried)
     if not problems or not all(problems.values()):
         return ""
     living = set(Worker.objects.filter(pool=model.pool_id, stopped_at=None).values_list("pk", flat=True))

@@ -1,14 +1,49 @@
 """Where a job stands: its place in the queue, when it should be ready, and why it waits."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
-from django.db import connection
-from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
-from generation import dispatch
-from generation.models import Attempt, Job, State, Worker
+from accounts import batch
+from generation import lane_settings
+from generation.models import Attempt, Job, Lane, LaneOverride, State
 from generation.policy import fair_share
+
+# What waits ahead of a job in its lane: all of its own organization, and of every other one at most as many plus one,
+# because organizations take turns. Each probe ends at its LIMIT in the index job_waiting_in_lane. Then slots and what
+# runs of the pool.
+AHEAD = """
+WITH own AS (
+  SELECT count(*) AS ahead FROM generation_job
+   WHERE lane_id = %s AND organization_id = %s AND state = 'queued' AND id <> %s
+     AND (ahead_of_lane OR queued_at < %s))
+SELECT own.ahead,
+  (SELECT coalesce(sum(least(theirs.ahead, own.ahead + 1)), 0)::bigint FROM generation_laneorganization o, LATERAL (
+     SELECT count(*) AS ahead FROM (
+       (SELECT 1 FROM generation_job j WHERE j.lane_id = o.lane_id AND j.organization_id = o.organization_id
+           AND j.state = 'queued' AND j.ahead_of_lane LIMIT (SELECT ahead + 1 FROM own))
+       UNION ALL
+       (SELECT 1 FROM generation_job j WHERE j.lane_id = o.lane_id AND j.organization_id = o.organization_id
+           AND j.state = 'queued' AND NOT j.ahead_of_lane AND j.queued_at < %s LIMIT (SELECT ahead + 1 FROM own))
+     ) AS probe) AS theirs
+    WHERE o.lane_id = %s AND o.waiting > 0 AND o.organization_id <> %s),
+  (SELECT coalesce(sum(slots), 0)::bigint FROM generation_worker
+    WHERE pool_id = %s AND stopped_at IS NULL AND desired = 'run'),
+  (SELECT count(*) FROM generation_attempt a JOIN generation_lane l ON l.slug = a.lane_id
+    WHERE a.ended_at IS NULL AND l.pool_id = %s)
+  FROM own
+"""
+
+# The lanes of a pool, whether something waits in them, and the overrides that stand.
+LANES = f"""
+SELECT EXISTS (SELECT 1 FROM generation_laneorganization o WHERE o.lane_id = l.slug AND o.waiting > 0),
+       {batch.columns(Lane, "l")} FROM generation_lane l WHERE l.pool_id = %s
+"""
+OVERRIDES = f"""
+SELECT {batch.columns(LaneOverride, "o")} FROM generation_laneoverride o JOIN generation_lane l ON l.slug = o.lane_id
+ WHERE l.pool_id = %s AND o.removed_at IS NULL ORDER BY o.id
+"""
 
 # What the finished jobs of the same model took from claim to delivery: the middle and the spread of the last ones.
 RECENT = """
@@ -32,7 +67,7 @@ class Standing:
 
 
 def standing(job: Job) -> Standing:
-    """Nine queries at most. A job that has ended, or waits for a person, has no estimate."""
+    """Two round trips at most. A job that has ended, or waits for a person, has no estimate."""
     if job.state == State.RUNNING or job.state == State.FINISHING:
         return _running(job)
     if job.state == State.QUEUED:
@@ -46,7 +81,8 @@ def standing(job: Job) -> Standing:
 
 
 def _running(job: Job) -> Standing:
-    low, middle, high = _service_seconds(job)
+    (measured,) = batch.read([(RECENT, (job.model_id,))])
+    low, middle, high = _service_seconds(job, measured[0][0])
     attempt = Attempt.objects.filter(job=job, ended_at=None).values("started_at").first()
     gone = (timezone.now() - attempt["started_at"]).total_seconds() if attempt else 0.0
     left = [max(0.5, seconds - gone) for seconds in (middle, low, high)]
@@ -59,30 +95,26 @@ def _queued(job: Job) -> Standing:
     It assumes that the lanes that wait now go on waiting, each served by its weight, and that inside the lane
     organizations take turns: so at most as many of another organization's jobs go first as of one's own.
     """
-    now = timezone.now()
-    own_ahead = _ahead(job).filter(organization=job.organization_id).count()
-    others = _ahead(job).exclude(organization=job.organization_id).values_list("organization", flat=True)
-    counts: dict[int, int] = {}
-    for organization in others[:5000]:
-        counts[organization] = counts.get(organization, 0) + 1
-    position = 1 + own_ahead + sum(min(count, own_ahead + 1) for count in counts.values())
-    low, middle, high = _service_seconds(job)
-    slots = max(1, _slots(job))
-    share = _share(job, now)
-    waits = [(position - 1) * seconds / (slots * share) for seconds in (middle, low, high)]
-    running = Attempt.objects.filter(ended_at=None, lane__pool=job.lane.pool_id).count()
-    busy = middle / 2 if running >= slots else 0.0
-    eta = [wait + busy + seconds for wait, seconds in zip(waits, (middle, low, high), strict=True)]
-    return Standing(position, *eta, _why(job, position, running, slots))
-
-
-def _ahead(job: Job):
-    waiting = Job.objects.filter(lane=job.lane_id, state=State.QUEUED)
-    return waiting.filter(queued_at__lt=job.queued_at) | waiting.filter(ahead_of_lane=True).exclude(pk=job.pk)
+    lane, own, pool, at = job.lane_id, job.organization_id, job.lane.pool_id, job.queued_at
+    crowd, lanes, overrides, measured = batch.read(
+        [
+            (AHEAD, (lane, own, job.pk, at, at, lane, own, pool, pool)),
+            (LANES, (pool,)),
+            (OVERRIDES, (pool,)),
+            (RECENT, (job.model_id,)),
+        ]
+    )
+    own_ahead, others_ahead, live, running = crowd[0]
+    position, slots = 1 + own_ahead + others_ahead, max(1, live)
+    seconds = _service_seconds(job, measured[0][0])
+    share = _share(lane, lanes, overrides, timezone.now())
+    busy = seconds[1] / 2 if running >= slots else 0.0
+    low, middle, high = ((position - 1) * one / (slots * share) + busy + one for one in seconds)
+    return Standing(position, middle, low, high, _why(job, position, running, live))
 
 
 def _why(job: Job, position: int, running: int, slots: int) -> str:
-    if not _slots(job):
+    if not slots:
         return "No worker of this pool is running right now; the job starts when one does."
     if position > 1:
         return f"{position - 1} ahead in the {job.lane.tier.name} lane."
@@ -91,27 +123,25 @@ def _why(job: Job, position: int, running: int, slots: int) -> str:
     return "Next to start."
 
 
-def _slots(job: Job) -> int:
-    live = Worker.objects.filter(pool=job.lane.pool_id, stopped_at=None, desired=Worker.Desired.RUN)
-    return sum(live.values_list("slots", flat=True))
-
-
-def _share(job: Job, now) -> float:
+def _share(own: str, lanes: list[tuple], overrides: list[tuple], now: datetime) -> float:
     """The part of the pool that the lane gets while the other lanes that wait now go on waiting."""
-    waiting = Job.objects.filter(lane=OuterRef("pk"), state=State.QUEUED)
-    backlogged = set(
-        type(job.lane).objects.filter(Exists(waiting), pool=job.lane.pool_id).values_list("pk", flat=True)
-    )
-    views = dispatch.lane_views(job.lane.pool_id, now, backlogged | {job.lane_id})
-    return fair_share.fair_shares(views)[job.lane_id]
+    standing_overrides = [batch.instance(LaneOverride, row) for row in overrides]
+    views = []
+    for waits, *row in lanes:
+        lane = batch.instance(Lane, row)
+        lane.standing_overrides = [one for one in standing_overrides if one.lane_id == lane.slug]
+        weight = lane_settings.effective(lane, now).weight
+        views.append(
+            fair_share.LaneView(lane.slug, lane.tag, weight, lane.floor, 0.0, waits or lane.slug == own)
+        )
+    return fair_share.fair_shares(views)[own]
 
 
-def _service_seconds(job: Job) -> tuple[float, float, float]:
+def _service_seconds(job: Job, measured: list | None) -> tuple[float, float, float]:
     """Seconds from claim to delivery: low, middle, high."""
-    with connection.cursor() as cursor:
-        cursor.execute(RECENT, [job.model_id])
-        measured = cursor.fetchone()[0]
     if measured:
-        return tuple(float(seconds) for seconds in measured)
+        low, middle, high = (float(seconds) for seconds in measured)
+        return low, middle, high
     estimate = job.estimate_gpu_ms / 1000
-    return tuple(estimate * factor for factor in UNMEASURED_SPREAD)
+    low, middle, high = (estimate * factor for factor in UNMEASURED_SPREAD)
+    return low, middle, high

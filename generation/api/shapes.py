@@ -51,6 +51,17 @@ def visible_clips(organization_id: int) -> QuerySet[Job]:
     )
 
 
+def just_queued(job: Job) -> Job:
+    """The job as `visible_clips` would give it, where no worker can have had it: nothing is read again.
+
+    A repeated idempotency key may well give one that has gone on; that one is read.
+    """
+    if job.just_submitted:
+        job.live_attempts, job.live_assets = [], []
+        return job
+    return visible_clips(job.organization_id).get(pk=job.pk)
+
+
 def credential_states(jobs: Iterable[Job]) -> dict[str, str]:
     """Digest of a delivered file → how its credentials verified; one query for all jobs."""
     digests = [asset.digest for job in jobs for asset in job.live_assets]

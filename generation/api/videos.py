@@ -37,7 +37,7 @@ def create(request: HttpRequest, response: HttpResponse):
     fields = known_only(request_fields(request, files=("input_reference",)), FIELDS)
     refuse_input_image(fields.pop("input_reference", None))
     job = admission.submit_clip(request.caller, fields, idempotency_key=key, source="api")
-    return _shown(_visible(request).get(pk=job.pk), response)
+    return _shown(shapes.just_queued(job), response)
 
 
 @router.get("/videos", response=documents.VideoPage, summary="List clips")

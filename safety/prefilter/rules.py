@@ -5,12 +5,15 @@ import threading
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from accounts import batch
 from accounts.errors import ApiError
 from accounts.operations import Severity, report
-from safety.models import PolicyVersion, Rule
+from safety.models import Rule
 from safety.prefilter.patterns import BadPattern, compile_pattern
 
 log = logging.getLogger(__name__)
+
+VERSION: batch.Statement = ("SELECT version, changed_at FROM safety_policyversion WHERE name = 'text'", ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,8 @@ def live_rules(kind: str) -> RuleSet:
     is no filter, and nothing is admitted past it.
     """
     global _known, _known_version
-    version = PolicyVersion.objects.filter(name="text").values_list("version", "changed_at").first()
+    (found,) = batch.read([VERSION])
+    version = found[0] if found else None
     with _lock:
         if version is not None and version == _known_version:
             return _known[kind]

@@ -8,14 +8,16 @@ another and each sees what those before it did: a lock that the first one waits 
 import hashlib
 import itertools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import psycopg
-from django.db import connection
+from django.db import connection, models
+from django.db.models.expressions import DatabaseDefault
 from django.db.transaction import TransactionManagementError
 
 Statement = tuple[str, Sequence[Any]]
+Row = TypeVar("Row", bound=models.Model)
 
 # Prepared statements live as long as their connection, whatever becomes of the transaction that prepared them.
 _prepared: WeakKeyDictionary[psycopg.Connection, set[str]] = WeakKeyDictionary()
@@ -45,6 +47,40 @@ def read(statements: Sequence[Statement]) -> list[list[tuple]]:
             found.append(cursor.fetchall() if cursor.description else [])
             cursor.nextset()
         return found
+
+
+def columns(model: type[models.Model], alias: str) -> str:
+    """The columns of a whole row by name, for a SELECT that `instance` reads: a later column must not shift them."""
+    return ", ".join(f"{alias}.{field.column}" for field in model._meta.concrete_fields)
+
+
+def instance(model: type[Row], values: Sequence[Any]) -> Row:
+    """The row that was selected with `columns`, as the ORM would have made it."""
+    fields = model._meta.concrete_fields
+    read = [
+        field.from_db_value(value, None, connection) if hasattr(field, "from_db_value") else value
+        for field, value in zip(fields, values, strict=True)
+    ]
+    return model.from_db(connection.alias, [field.attname for field in fields], read)
+
+
+def insertion(row: models.Model) -> Statement:
+    """The INSERT of a whole new row, as `save` would write it.
+
+    A constant default of the database's is written out, so that the instance holds it as well; columns that the
+    database computes are left to it, and stay unread.
+    """
+    fields = type(row)._meta.concrete_fields
+    for field in fields:
+        default = getattr(row, field.attname)
+        if isinstance(default, DatabaseDefault) and isinstance(default.expression, models.Value):
+            setattr(row, field.attname, default.expression.value)
+    given = [(field, field.pre_save(row, add=True)) for field in fields]
+    given = [(field, value) for field, value in given if not isinstance(value, DatabaseDefault)]
+    names = ", ".join(field.column for field, _ in given)
+    marks = ", ".join(["%s"] * len(given))
+    values = [field.get_db_prep_save(value, connection) for field, value in given]
+    return f"INSERT INTO {type(row)._meta.db_table} ({names}) VALUES ({marks})", values
 
 
 def _prepare(cursor: Any, sql: str) -> str:
