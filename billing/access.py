@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
+from django.db import transaction
+
 from accounts import batch, tiers
 from accounts.models import TierTerms
 from billing import (
@@ -134,6 +136,39 @@ def decide_and_hold(
     return _refuse(opened, decision, verdict, now)
 
 
+@transaction.atomic
+def turn_away(
+    request: AccessRequest,
+    terms: TierTerms,
+    now: datetime,
+    *,
+    layer: str,
+    refusal: waterfall.Refusal,
+    cause: str,
+) -> Decision:
+    """Store why a request is refused before any limit is looked at; `layer` is what refused it.
+
+    Nothing is locked, held or taken, not even from the rate. Of one `cause` an organization's and key's first refusal
+    of a minute is stored; the rest of that minute's only count and are explained by that one, which is returned.
+    """
+    who = (request.organization_id, request.user_id, request.api_key_id)
+    looked = snapshots.look(*who, request.operation, now)
+    price, caps = _price_and_caps(looked, request.operation, terms)
+    books = preview(looked.books, caps, now, looked.facts.overage_limit or 0)
+    asked = waterfall.Request(
+        request.units_micro, pricing.amount_micro(request.units_micro, price.micro_per_unit)
+    )
+    verdict = waterfall.turn_away(
+        _snapshot(looked, terms, caps, now, request.api_key_id), asked, layer, refusal
+    )
+    decision = _decision(request, terms, price, asked, verdict, _remaining(books, verdict, asked), now)
+    (((first,),),) = batch.run([decisions.counted_refusal(decision, cause)])
+    if first == decision.pk:
+        batch.run([decisions.insertion(decision)])
+    decision.pk, decision._state.adding = first, False
+    return decision
+
+
 def allowance_caps(terms: TierTerms, price: PriceVersion) -> allowance.Caps:
     """A tier's allowance in micro-credits. Terms without one (by contract) include nothing here."""
     day, month = terms.allowance_day_micro, terms.allowance_month_micro
@@ -201,7 +236,7 @@ def _refuse(opened: Opened, decision: Decision, verdict: waterfall.Verdict, now:
         first = opened.facts.refused_this_minute
         decision.pk = first or decision.pk
         writing = [] if first else [decisions.insertion(decision)]
-        writing.append(decisions.rate_refusal(decision))
+        writing.append(decisions.counted_refusal(decision))
     else:
         writing = [decisions.insertion(decision)]
     batch.run(writing)

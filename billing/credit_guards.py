@@ -18,9 +18,72 @@ def promotion_code_triggers() -> list[pgtrigger.Trigger]:
                 "max_redemptions",
                 "valid_from",
                 "created_at",
+                "author",
+                "approved_by",
             ],
         ),
+        approved_above_the_limit("NEW.credits_micro * NEW.max_redemptions"),
     ]
+
+
+# The limit that counts is the one in force at that moment. No limit at all allows nothing.
+LIMIT_IN_FORCE = """
+    SELECT approval_above_micro INTO most FROM billing_billingsettings
+     WHERE effective_from <= clock_timestamp() ORDER BY effective_from DESC LIMIT 1;
+"""
+
+
+def approved_above_the_limit(amount: str) -> pgtrigger.Trigger:
+    """Rows with an `author` (an e-mail address): above the limit somebody else has approved them."""
+    return refusing(
+        "approved_above_the_limit",
+        pgtrigger.Insert,
+        f"""
+        {LIMIT_IN_FORCE}
+        IF NEW.approved_by_id IS NULL AND (most IS NULL OR ({amount}) > most) THEN
+            RAISE EXCEPTION '% of % micro-credits needs a second person', TG_TABLE_NAME, ({amount})
+                USING ERRCODE = 'check_violation';
+        END IF;
+        {NOT_BY_ITS_AUTHOR}
+        RETURN NEW;
+        """,
+        when=pgtrigger.Before,
+        declare=[("most", "bigint"), ("own", "bigint")],
+    )
+
+
+NOT_BY_ITS_AUTHOR = """
+    SELECT count(*) INTO own FROM accounts_user u
+     WHERE u.id = NEW.approved_by_id AND lower(u.email) = lower(NEW.author);
+    IF own > 0 THEN
+        RAISE EXCEPTION '% was approved by whoever asked for it', TG_TABLE_NAME USING ERRCODE = 'check_violation';
+    END IF;
+"""
+
+
+def billing_settings_triggers() -> list[pgtrigger.Trigger]:
+    """Settings are newer rows; a higher limit for one person alone takes two. The first row is the installation's."""
+    return [
+        *append_only(),
+        refusing(
+            "higher_limit_is_approved",
+            pgtrigger.Insert,
+            f"""
+            {LIMIT_IN_FORCE}
+            IF NEW.approved_by_id IS NULL AND NEW.approval_above_micro > most THEN
+                RAISE EXCEPTION 'a higher limit needs a second person' USING ERRCODE = 'check_violation';
+            END IF;
+            {NOT_BY_ITS_AUTHOR}
+            RETURN NEW;
+            """,
+            when=pgtrigger.Before,
+            declare=[("most", "bigint"), ("own", "bigint")],
+        ),
+    ]
+
+
+def overage_contract_triggers() -> list[pgtrigger.Trigger]:
+    return [*append_only(), approved_above_the_limit("NEW.limit_month_micro")]
 
 
 # Locking the code makes redemptions of it queue up, so that the last one can't be had twice.
@@ -79,7 +142,6 @@ def sla_credit_triggers() -> list[pgtrigger.Trigger]:
     ]
 
 
-# The limit that counts is the one in force when it is applied.
 _APPROVED = """
     SELECT approval_above_micro INTO most FROM billing_billingsettings
      WHERE effective_from <= clock_timestamp() ORDER BY effective_from DESC LIMIT 1;
@@ -208,6 +270,20 @@ def invoice_triggers() -> list[pgtrigger.Trigger]:
             declare=[("still_open", "bigint"), ("used", "numeric")],
         ),
         pgtrigger.FSM(name="settled_once", field="state", transitions=[("open", "paid"), ("open", "void")]),
+        refusing(
+            "approved_above_the_limit",
+            pgtrigger.Update,
+            f"""
+            {LIMIT_IN_FORCE}
+            IF NEW.approved_by_id IS NULL AND (most IS NULL OR NEW.amount_micro > most) THEN
+                RAISE EXCEPTION 'invoice % needs a second person', NEW.id USING ERRCODE = 'check_violation';
+            END IF;
+            RETURN NEW;
+            """,
+            when=pgtrigger.Before,
+            condition=pgtrigger.Q(old__state="open") & ~pgtrigger.Q(new__state="open"),
+            declare=[("most", "bigint")],
+        ),
     ]
 
 

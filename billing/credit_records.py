@@ -23,6 +23,7 @@ class PromotionCode(models.Model):
     valid_until = models.DateTimeField()
     withdrawn_at = models.DateTimeField(null=True)
     author = models.CharField(max_length=254)
+    approved_by = models.ForeignKey("accounts.User", null=True, on_delete=models.PROTECT, related_name="+")
     reason = models.TextField()
     created_at = models.DateTimeField(db_default=Now())
 

@@ -7,7 +7,7 @@ from psycopg.types.json import Jsonb
 
 from accounts import batch
 from accounts.errors import ApiError
-from billing.models import Decision
+from billing.models import Decision, RateRefusals
 
 INSERT = """
 INSERT INTO billing_decision (id, organization_id, user_id, api_key_id, operation, subject, model, units_micro,
@@ -15,12 +15,17 @@ INSERT INTO billing_decision (id, organization_id, user_id, api_key_id, operatio
   retry_after_s, at)
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 """
-# A flood that is refused by its rate writes one decision and one counting row a minute.
+# A flood that is refused alike writes one decision and one counting row a minute.
 COUNT_REFUSAL = """
-INSERT INTO billing_raterefusals (organization_id, api_key_id, minute, refused, decision_id)
-VALUES (%s, %s, date_trunc('minute', %s::timestamptz), 1, %s)
-ON CONFLICT (organization_id, minute, api_key_id) DO UPDATE SET refused = billing_raterefusals.refused + 1
+INSERT INTO billing_raterefusals (organization_id, api_key_id, minute, cause, refused, decision_id)
+VALUES (%s, %s, date_trunc('minute', %s::timestamptz), %s, 1, %s)
+ON CONFLICT (organization_id, minute, api_key_id, cause) DO UPDATE SET refused = billing_raterefusals.refused + 1
+RETURNING decision_id
 """
+COUNTED = (
+    "rate_limit_exceeded",
+    "moderation_blocked",
+)  # the codes of which a minute's first stands for the rest
 
 
 def insertion(decision: Decision) -> batch.Statement:
@@ -34,13 +39,17 @@ def insertion(decision: Decision) -> batch.Statement:
     return INSERT, [*values, *tail]
 
 
-def rate_refusal(decision: Decision) -> batch.Statement:
-    """The statement that counts a refusal by rate; `decision` is the minute's first."""
-    return COUNT_REFUSAL, (decision.organization_id, decision.api_key_id, decision.at, decision.pk)
+def counted_refusal(decision: Decision, cause: str = RateRefusals.RATE) -> batch.Statement:
+    """The statement that counts a refusal and answers with the decision that explains the minute's first of its cause:
+    this one, unless there is one already."""
+    return COUNT_REFUSAL, (decision.organization_id, decision.api_key_id, decision.at, cause, decision.pk)
 
 
-def refusal(decision: Decision) -> ApiError:
-    """The error of a refused decision: what refused, what would have allowed it, when to come back."""
+def refusal(decision: Decision, *, param: str | None = None) -> ApiError:
+    """The error of a refused decision: what refused, what would have allowed it, when to come back.
+
+    `param` is the field of the request that it is about, where it is about one.
+    """
     headers = {"x-backlot-decision": f"/decisions/{decision.pk}"}
     if decision.code == "rate_limit_exceeded":
         rate = next(layer for layer in decision.layers if layer["outcome"] == "refused")
@@ -52,6 +61,7 @@ def refusal(decision: Decision) -> ApiError:
     return ApiError(
         decision.code,
         f"{decision.message} What would be allowed: {decision.would_allow}",
+        param=param,
         decision_id=str(decision.pk),
         retry_after_s=decision.retry_after_s,
         headers=headers,
@@ -77,7 +87,7 @@ def find(organization_id: int, decision_id: str | UUID) -> Decision:
 
 
 def refused_alike(decision: Decision) -> int:
-    """How many requests of that minute this refusal by rate stands for; 0 for any other decision."""
-    if decision.code != "rate_limit_exceeded":
+    """How many requests of that minute this refusal stands for; 0 for one that stands for itself alone."""
+    if decision.code not in COUNTED:
         return 0
     return decision.refusals.aggregate(sum=Sum("refused", default=0))["sum"]

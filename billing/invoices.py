@@ -72,8 +72,18 @@ def used_micro(account: Account) -> int:
 
 
 @transaction.atomic
-def mark_paid(invoice_id: int, *, by: User, note: str, at: datetime | None = None) -> Invoice:
-    """Record that an invoice was paid: what the platform was owed for it becomes cash. Raises `ApiError` not_ready."""
+def mark_paid(
+    invoice_id: int,
+    *,
+    by: User,
+    note: str,
+    at: datetime | None = None,
+    approved_by: User | None = None,
+) -> Invoice:
+    """Record that an invoice was paid: what the platform was owed for it becomes cash.
+
+    Above the limit the database asks for `approved_by`. Raises `ApiError` not_ready.
+    """
     at = at or timezone.now()
     organization_id = Invoice.objects.values_list("organization_id", flat=True).get(pk=invoice_id)
     books = open_books(organization_id)
@@ -95,7 +105,8 @@ def mark_paid(invoice_id: int, *, by: User, note: str, at: datetime | None = Non
         at=at,
     )
     invoice.state, invoice.settled_at, invoice.settled_by, invoice.note = Invoice.State.PAID, at, by, note
-    invoice.save(update_fields=["state", "settled_at", "settled_by", "note", "transaction"])
+    invoice.approved_by = approved_by
+    invoice.save(update_fields=["state", "settled_at", "settled_by", "approved_by", "note", "transaction"])
     return invoice
 
 

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from billing.pricing import MICRO, in_credits
 
 MINUTE = timedelta(minutes=1)
+TICK = timedelta(microseconds=1)  # the finest time that is stored
 LOOK_AGAIN_S = 5.0  # nobody knows when open work ends, so this is only a polite pause between two tries
 OF_WHOM = {"organization": "your organization", "member": "this member", "key": "this API key"}
 
@@ -89,12 +90,19 @@ def check(state: InFlight, units_micro: int, amount: int) -> tuple[list[Layer], 
     refusal: Refusal | None = None
     layers: list[Layer] = []
     for layer, refused in _each(state, units_micro, amount):
-        if refusal is not None:
-            left = max(0, (layer.limit or 0) - (layer.used or 0))
-            layer = replace(layer, taken=0, remaining=left, outcome="not_reached")
-        layers.append(layer)
+        layers.append(layer if refusal is None else _not_reached(layer))
         refusal = refusal or refused
     return layers, refusal
+
+
+def untouched(state: InFlight, units_micro: int, amount: int) -> list[Layer]:
+    """Every limit as it stood, for a request that was refused before any of them was asked."""
+    return [_not_reached(layer) for layer, _ in _each(state, units_micro, amount)]
+
+
+def _not_reached(layer: Layer) -> Layer:
+    left = max(0, (layer.limit or 0) - (layer.used or 0))
+    return replace(layer, taken=0, remaining=left, outcome="not_reached")
 
 
 def _each(state: InFlight, units_micro: int, amount: int) -> list[Checked]:
@@ -107,8 +115,11 @@ def _each(state: InFlight, units_micro: int, amount: int) -> list[Checked]:
 
 
 def rate_interval(per_minute: int) -> timedelta:
-    """The emission interval of the generic cell rate algorithm; a burst may be one minute's worth."""
-    return MINUTE / per_minute
+    """The emission interval of the generic cell rate algorithm; a burst may be one minute's worth.
+
+    It is a microsecond at least, the finest time that is stored: a limit above 60 million counts as 60 million.
+    """
+    return max(TICK, MINUTE / per_minute)
 
 
 def next_tat(tat: datetime | None, now: datetime, per_minute: int) -> datetime:

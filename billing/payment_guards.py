@@ -167,6 +167,19 @@ _WITHIN_PAYMENT = """
 """
 
 
+# What the provider told of was made there; what is asked for here takes a second person above the limit.
+_APPROVED = """
+    SELECT approval_above_micro INTO most FROM billing_billingsettings
+     WHERE effective_from <= clock_timestamp() ORDER BY effective_from DESC LIMIT 1;
+    SELECT * INTO STRICT r FROM billing_refund WHERE id = NEW.id;
+    IF r.approved_by_id IS NULL AND (most IS NULL OR r.credits_micro > most)
+       AND (r.requested_by_id IS NOT NULL OR r.idempotency_key <> 'provider:' || r.provider_refund_id) THEN
+        RAISE EXCEPTION 'refund % needs a second person', r.id USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NULL;
+"""
+
+
 def refund_triggers() -> list[pgtrigger.Trigger]:
     return [
         *kept(),
@@ -179,9 +192,16 @@ def refund_triggers() -> list[pgtrigger.Trigger]:
                 "reason",
                 "idempotency_key",
                 "requested_by",
+                "approved_by",
                 "transaction",
                 "created_at",
             ],
+        ),
+        deferred(
+            "approved_above_the_limit",
+            pgtrigger.Insert,
+            _APPROVED,
+            declare=[("most", "bigint"), ("r", "billing_refund%ROWTYPE")],
         ),
         _set_once("provider_refund_id", {"old__provider_refund_id": ""}),
         pgtrigger.FSM(

@@ -181,6 +181,7 @@ class Refund(models.Model):
     idempotency_key = models.CharField(max_length=200)
     provider_refund_id = models.CharField(max_length=200, blank=True, default="")  # set once
     requested_by = models.ForeignKey("accounts.User", null=True, on_delete=models.PROTECT, related_name="+")
+    approved_by = models.ForeignKey("accounts.User", null=True, on_delete=models.PROTECT, related_name="+")
     transaction = models.OneToOneField(
         "billing.Transaction", on_delete=models.PROTECT, related_name="refund_of_payment"
     )
@@ -200,6 +201,10 @@ class Refund(models.Model):
                 name="refund_amounts", condition=Q(credits_micro__gt=0, amount_cents__gt=0)
             ),
             models.CheckConstraint(name="refund_reason_written", condition=Q(reason__regex=WRITTEN)),
+            models.CheckConstraint(
+                name="refund_not_self_approved",
+                condition=Q(approved_by__isnull=True) | ~Q(approved_by=F("requested_by")),
+            ),
         ]
         triggers = payment_guards.refund_triggers()
 

@@ -6,6 +6,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from accounts.append_only import append_only
+from billing import credit_guards
 
 WRITTEN = r"\S"
 
@@ -161,6 +162,7 @@ class BillingSettings(models.Model):
     reads_per_minute_factor = models.PositiveIntegerField()  # reads allowed per generation request allowed
     effective_from = models.DateTimeField(unique=True)
     author = models.CharField(max_length=254)
+    approved_by = models.ForeignKey("accounts.User", null=True, on_delete=models.PROTECT, related_name="+")
     reason = models.TextField()
     created_at = models.DateTimeField(db_default=Now())
 
@@ -176,4 +178,4 @@ class BillingSettings(models.Model):
             ),
         ]
         indexes = [models.Index(F("effective_from").desc(), name="billing_settings_newest")]
-        triggers = append_only()
+        triggers = credit_guards.billing_settings_triggers()

@@ -67,11 +67,13 @@ def begin_refund(
     idempotency_key: str,
     requested_by: User | None,
     at: datetime,
+    approved_by: User | None = None,
 ) -> Refund:
     """Take unspent credits of a payment out of the wallet, to be paid back. The provider is asked afterwards.
 
-    The same key again returns the first refund. Raises `ApiError` invalid_value for more than is left of the payment
-    or of the balance, not_ready for a payment that isn't paid, idempotency_key_reused.
+    The same key again returns the first refund. Above the limit the database asks for `approved_by`, at commit. Raises
+    `ApiError` invalid_value for more than is left of the payment or of the balance, not_ready for a payment that isn't
+    paid, idempotency_key_reused.
     """
     books, payment = _locked(payment_id)
     if first := Refund.objects.filter(payment=payment, idempotency_key=idempotency_key).first():
@@ -98,6 +100,7 @@ def begin_refund(
         reason=reason.strip(),
         idempotency_key=idempotency_key,
         requested_by=requested_by,
+        approved_by=approved_by,
         transaction=posted,
     )
     _set(payment, state=_paid_state(payment))

@@ -61,7 +61,8 @@ SELECT o.jobs, o.units,
        (SELECT s.low_balance_micro FROM billing_billingsettings s
          WHERE s.effective_from <= %s ORDER BY s.effective_from DESC LIMIT 1),
        (SELECT r.decision_id FROM billing_raterefusals r WHERE r.organization_id = %s
-           AND r.minute = date_trunc('minute', %s::timestamptz) AND r.api_key_id IS NOT DISTINCT FROM %s),
+           AND r.minute = date_trunc('minute', %s::timestamptz) AND r.api_key_id IS NOT DISTINCT FROM %s
+           AND r.cause = 'rate_limit_exceeded'),
        {number}
   FROM (SELECT count(*) AS jobs, coalesce(sum(units_micro), 0)::bigint AS units
           FROM billing_hold WHERE organization_id = %s AND state = 'open') o

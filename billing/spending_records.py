@@ -4,7 +4,6 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from accounts.append_only import append_only
 from billing import credit_guards
 
 WRITTEN = r"\S"
@@ -92,6 +91,7 @@ class OverageContract(models.Model):
     limit_month_micro = models.BigIntegerField()
     effective_from = models.DateTimeField()
     author = models.CharField(max_length=254)
+    approved_by = models.ForeignKey("accounts.User", null=True, on_delete=models.PROTECT, related_name="+")
     reason = models.TextField()
     created_at = models.DateTimeField(db_default=Now())
 
@@ -108,7 +108,7 @@ class OverageContract(models.Model):
                 name="overage_contract_reason_written", condition=Q(reason__regex=WRITTEN)
             ),
         ]
-        triggers = append_only()
+        triggers = credit_guards.overage_contract_triggers()
 
 
 class Invoice(models.Model):
@@ -131,6 +131,7 @@ class Invoice(models.Model):
     issued_at = models.DateTimeField(db_default=Now())
     settled_at = models.DateTimeField(null=True)
     settled_by = models.ForeignKey("accounts.User", null=True, on_delete=models.PROTECT, related_name="+")
+    approved_by = models.ForeignKey("accounts.User", null=True, on_delete=models.PROTECT, related_name="+")
     note = models.TextField(blank=True, default="")
     transaction = models.OneToOneField(
         "billing.Transaction", null=True, on_delete=models.PROTECT, related_name="invoice_paid"
@@ -143,6 +144,10 @@ class Invoice(models.Model):
                 name="invoice_amounts", condition=Q(amount_micro__gte=0, amount_cents__gte=0)
             ),
             models.CheckConstraint(
+                name="invoice_not_self_approved",
+                condition=Q(approved_by__isnull=True) | ~Q(approved_by=F("settled_by")),
+            ),
+            models.CheckConstraint(
                 name="invoice_settled_with_time",
                 condition=Q(state="open", settled_at__isnull=True)
                 | Q(state__in=["paid", "void"], settled_at__isnull=False),
@@ -152,16 +157,20 @@ class Invoice(models.Model):
 
 
 class RateRefusals(models.Model):
-    """Requests refused by the rate limit, one row per organization, key and minute: a flood writes no flood of rows.
+    """Requests refused alike by the rate limit or by the text filter, one row per organization, key, minute and cause:
+    a flood writes no flood of rows.
 
     `decision` explains the first of them; the rest only count.
     """
+
+    RATE = "rate_limit_exceeded"
 
     organization = models.ForeignKey(
         "accounts.Organization", on_delete=models.PROTECT, related_name="rate_refusals", db_index=False
     )
     api_key = models.ForeignKey("accounts.ApiKey", null=True, on_delete=models.PROTECT, related_name="+")
     minute = models.DateTimeField()
+    cause = models.CharField(max_length=120, db_default=RATE)  # the code of the refusal, and what it was for
     refused = models.PositiveIntegerField(default=1)
     decision = models.ForeignKey("billing.Decision", on_delete=models.PROTECT, related_name="refusals")
 
@@ -169,7 +178,7 @@ class RateRefusals(models.Model):
         constraints = [
             models.UniqueConstraint(
                 name="rate_refusals_once",
-                fields=["organization", "minute", "api_key"],
+                fields=["organization", "minute", "api_key", "cause"],
                 nulls_distinct=False,
             ),
             models.CheckConstraint(name="rate_refusals_counted", condition=Q(refused__gt=0)),

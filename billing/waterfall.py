@@ -20,6 +20,7 @@ from billing.limits import (
     in_units,
     next_tat,
     rate_interval,
+    untouched,
 )
 from billing.pricing import in_credits
 
@@ -29,11 +30,13 @@ __all__ = [
     "OVERAGE",
     "PROMOTIONAL",
     "PURCHASED",
+    "TEXT_FILTER",
     "VERSION",
     "Bucket",
     "Budget",
     "Layer",
     "Limits",
+    "Refusal",
     "Request",
     "Snapshot",
     "Take",
@@ -42,6 +45,7 @@ __all__ = [
     "in_units",
     "rate_interval",
     "sources_in_words",
+    "turn_away",
 ]
 
 VERSION = 2  # of these rules; every decision records it
@@ -49,6 +53,7 @@ VERSION = 2  # of these rules; every decision records it
 ALLOWANCE, PROMOTIONAL, PURCHASED, OVERAGE = "allowance", "promotional", "purchased", "overage"
 ORDER = (ALLOWANCE, PROMOTIONAL, PURCHASED, OVERAGE)
 TOP_UP = "automatic_top_up"
+TEXT_FILTER = "text_filter"  # it stands before the waterfall
 IN_WORDS = {
     ALLOWANCE: "the included allowance",
     PROMOTIONAL: "promotional credits",
@@ -135,6 +140,14 @@ def decide(snapshot: Snapshot, request: Request) -> Verdict:
         rest = [_bucket_layer(bucket, request.amount, 0, "not_reached") for bucket in buckets]
         return _refused(refusal, passed + rest)
     return _draw(snapshot, request, passed, buckets)
+
+
+def turn_away(snapshot: Snapshot, request: Request, layer: str, refusal: Refusal) -> Verdict:
+    """The verdict on a request that something before the waterfall refused: `layer` refused, no other was reached."""
+    first = Layer(layer, "requests", None, None, 1, 0, 0, "refused")
+    limits = untouched(_in_flight(snapshot), request.units_micro, request.amount)
+    rest = [_bucket_layer(bucket, request.amount, 0, "not_reached") for bucket in _in_order(snapshot)]
+    return _refused(refusal, [first, *limits, *rest])
 
 
 def _in_flight(snapshot: Snapshot) -> InFlight:

@@ -13,7 +13,7 @@ from accounts import batch, tiers
 from accounts.errors import ApiError
 from accounts.identity import Caller
 from accounts.models import TierTerms
-from billing import access
+from billing import access, waterfall
 from billing.models import Decision
 from billing.payments import top_up
 from generation import registry, specs, tickets
@@ -100,7 +100,7 @@ def _submit(
         return known
     now = timezone.now()
     weighed = weigh(caller, fields, now)
-    screening = _screened(weighed)
+    screening = _screened(caller, weighed, now)
     asked = _Asked(caller, weighed, screening, idempotency_key, request_hash, source)
     try:
         job, decision = _decide(asked, now)
@@ -129,13 +129,38 @@ def _known(caller: Caller, kind: str, key: str | None, request_hash: str) -> Job
     return job
 
 
-def _screened(weighed: Weighed) -> dict:
-    """The text cascade, before anything is held; a refusal names the category but not the rule."""
+def _screened(caller: Caller, weighed: Weighed, now: datetime) -> dict:
+    """The text cascade, before anything is held. A refusal is a stored decision with the category."""
     screening = screen_prompt(weighed.spec.prompt, weighed.kind)
     if not screening.allowed:
-        message = f"This prompt was refused by policy ({screening.category}). Nothing was charged."
-        raise ApiError("moderation_blocked", message, param="prompt")
+        refusal = waterfall.Refusal(
+            "moderation_blocked",
+            f"This prompt was refused by policy ({screening.category}).",
+            "The same request with a prompt that asks for something else.",
+            None,
+        )
+        decision = access.turn_away(
+            _request(caller, weighed, uuid.uuid4()),
+            weighed.terms,
+            now,
+            layer=waterfall.TEXT_FILTER,
+            refusal=refusal,
+            cause=f"{refusal.code}:{weighed.kind}:{screening.category}",
+        )
+        raise access.refusal(decision, param="prompt")
     return {"elapsed_ms": screening.elapsed_ms, "rule_version": screening.rule_version}
+
+
+def _request(caller: Caller, weighed: Weighed, job_id: uuid.UUID) -> access.AccessRequest:
+    return access.AccessRequest(
+        organization_id=caller.organization.pk,
+        user_id=caller.user.pk if caller.user else None,
+        api_key_id=caller.api_key.pk if caller.api_key else None,
+        operation=weighed.kind,
+        subject=str(job_id),
+        units_micro=weighed.units_micro,
+        model=str(weighed.model),
+    )
 
 
 @dataclass(frozen=True)
@@ -164,15 +189,7 @@ def _decide(asked: _Asked, now: datetime, *, top_up_tried: bool = False) -> tupl
         pool_id=weighed.model.pool_id, tier_id=weighed.terms.tier_id
     )
     job_id = uuid.uuid4()
-    request = access.AccessRequest(
-        organization_id=caller.organization.pk,
-        user_id=caller.user.pk if caller.user else None,
-        api_key_id=caller.api_key.pk if caller.api_key else None,
-        operation=weighed.kind,
-        subject=str(job_id),
-        units_micro=weighed.units_micro,
-        model=str(weighed.model),
-    )
+    request = _request(caller, weighed, job_id)
     made: list[Job] = []
 
     def with_hold(decision: Decision) -> list[batch.Statement]:

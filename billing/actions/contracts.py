@@ -61,6 +61,7 @@ class SetOverageContract(Approvable):
                     limit_month_micro=self.limit_month_micro,
                     effective_from=start,
                     author=actor.email,
+                    approved_by=self.approved_by,
                     reason=reason.strip(),
                 )
         except IntegrityError as clash:
@@ -136,7 +137,13 @@ class MarkInvoicePaid(Approvable):
             raise ApiError("approval_required", f"{limit} Nothing was changed; ask for an approval.")
         ledger.open_books(self.organization.pk)
         before = buckets(self.organization.pk)
-        paid = invoices.mark_paid(self.invoice.pk, by=actor, note=reason.strip(), at=timezone.now())
+        paid = invoices.mark_paid(
+            self.invoice.pk,
+            by=actor,
+            note=reason.strip(),
+            at=timezone.now(),
+            approved_by=self.approved_by,
+        )
         after = {**buckets(self.organization.pk), "state": paid.state, "transaction": paid.transaction_id}
         return {"before": {**before, "state": self.invoice.state}, "after": after, "undo": None}
 

@@ -97,4 +97,5 @@ class RefundPayment(Approvable):
             idempotency_key=self.key,
             requested_by=actor,
             at=at,
+            approved_by=self.approved_by,
         )

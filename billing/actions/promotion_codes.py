@@ -68,6 +68,7 @@ class CreatePromotionCode(Approvable):
                     valid_from=self.valid_from,
                     valid_until=self.valid_until,
                     author=actor.email,
+                    approved_by=self.approved_by,
                     reason=reason.strip(),
                 )
         except IntegrityError as clash:

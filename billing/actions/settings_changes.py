@@ -52,7 +52,11 @@ class ChangeSettings(Approvable):
         at = timezone.now()
         before = _values(billing_settings.in_force(at))
         BillingSettings.objects.create(
-            **self.payload(), effective_from=at, author=actor.email, reason=reason.strip()
+            **self.payload(),
+            effective_from=at,
+            author=actor.email,
+            approved_by=self.approved_by,
+            reason=reason.strip(),
         )
         return {"before": before, "after": self.payload(), "undo": None}
 

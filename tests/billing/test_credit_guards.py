@@ -76,6 +76,65 @@ class TestAdjustments:
                 run_sql(insert, organization.pk, state, people[0], approved_by)
 
 
+CODE_ROW = """INSERT INTO billing_promotioncode (code, credits_micro, credits_last_days, max_redemptions, valid_from,
+    valid_until, author, reason, approved_by_id) VALUES (%s, %s, 30, %s, '2026-11-01', '2026-12-01', %s, 'x', %s)"""
+CONTRACT_ROW = """INSERT INTO billing_overagecontract (organization_id, limit_month_micro, effective_from, author,
+    reason, approved_by_id) VALUES (%s, %s, clock_timestamp(), %s, 'x', %s)"""
+SETTINGS_ROW = """INSERT INTO billing_billingsettings (approval_above_micro, low_balance_micro, sla_credit_days,
+    reads_per_minute_factor, effective_from, author, reason, approved_by_id)
+    VALUES (%s, 0, 1, 1, clock_timestamp(), %s, 'x', %s)"""
+ONE = "One@Example.com"  # whose account is one@example.com
+
+
+class TestASecondPerson:
+    """Above the limit of one person alone, past all of Python: not without another, and not by oneself."""
+
+    def refused(self, why: str, sql: str, *params: object) -> None:
+        with pytest.raises(DatabaseError, match=why), transaction.atomic():
+            run_sql(sql, *params)
+
+    def test_for_codes_by_all_that_they_may_give(self, people):
+        run_sql(CODE_ROW, "SMALL", ABOVE // 10, 10, ONE, None)
+        self.refused("needs a second person", CODE_ROW, "LARGE", ABOVE // 10, 11, ONE, None)
+        self.refused("by whoever asked", CODE_ROW, "LARGE", ABOVE // 10, 11, ONE, people[0])
+        run_sql(CODE_ROW, "LARGE", ABOVE // 10, 11, ONE, people[1])
+        self.refused(
+            "Cannot update",
+            "UPDATE billing_promotioncode SET approved_by_id = %s WHERE code = 'SMALL'",
+            people[1],
+        )
+
+    def test_for_contracts(self, organization, people):
+        run_sql(CONTRACT_ROW, organization.pk, ABOVE, ONE, None)
+        self.refused("needs a second person", CONTRACT_ROW, organization.pk, ABOVE + 1, ONE, None)
+        self.refused("by whoever asked", CONTRACT_ROW, organization.pk, ABOVE + 1, ONE, people[0])
+        run_sql(CONTRACT_ROW, organization.pk, ABOVE + 1, ONE, people[1])
+
+    def test_for_a_higher_limit_itself(self, people):
+        self.refused("needs a second person", SETTINGS_ROW, ABOVE + 1, ONE, None)
+        self.refused("by whoever asked", SETTINGS_ROW, ABOVE + 1, ONE, people[0])
+        run_sql(SETTINGS_ROW, ABOVE - 1, ONE, None)
+        run_sql(SETTINGS_ROW, ABOVE, ONE, people[1])
+
+    def test_for_invoices_that_are_paid(self, organization, people):
+        paid = """UPDATE billing_invoice SET state = 'paid', settled_at = now(), settled_by_id = %s,
+            approved_by_id = %s"""
+        run_sql(CONTRACT_ROW, organization.pk, ABOVE + 1, ONE, people[1])
+        # An invoice of any amount, past the trigger that wants it to be what was used.
+        run_sql("ALTER TABLE billing_invoice DISABLE TRIGGER USER")
+        run_sql(
+            """INSERT INTO billing_invoice (organization_id, contract_id, account_id, month, amount_micro,
+                   amount_cents, state, note)
+               SELECT organization_id, id, (SELECT min(id) FROM billing_account), '2026-10-01', %s, 1, 'open', ''
+                 FROM billing_overagecontract""",
+            ABOVE + 1,
+        )
+        run_sql("ALTER TABLE billing_invoice ENABLE TRIGGER USER")
+        self.refused("needs a second person", paid, people[0], None)
+        self.refused("invoice_not_self_approved", paid, people[0], people[0])
+        run_sql(paid, people[0], people[1])
+
+
 class TestCodes:
     def redeem(self, organization, posted, code: str = "HELLO", at: str = "2026-11-21 12:00+00") -> None:
         run_sql(

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -48,6 +49,19 @@ def test_a_key_has_a_rate_of_its_own_inside_the_organizations():
         ("requests_per_minute_key", "refused", 0),
     ]
     assert (verdict.rate_tat, verdict.key_tat) == (None, None)
+
+
+@pytest.mark.parametrize("per_minute", [60_000_000, 60_000_001, 120_000_001, 2_147_483_647])
+def test_a_limit_finer_than_the_clock_is_no_division_by_zero(per_minute):
+    limits = Limits(per_minute, 100, 1000 * UNIT, per_minute)
+    first = decide(snapshot(limits=limits), asked())
+    assert first.allowed
+    assert first.rate_tat == first.key_tat == NOW + timedelta(microseconds=1)
+    again = decide(snapshot(limits=limits, rate_tat=first.rate_tat, key_tat=first.key_tat), asked())
+    assert [(layer.used, layer.outcome) for layer in again.layers[:2]] == [(1, "passed")] * 2
+    spent = NOW + timedelta(microseconds=per_minute)
+    refused = decide(snapshot(limits=limits, rate_tat=spent), asked())
+    assert (refused.code, refused.retry_after_s) == ("rate_limit_exceeded", 1e-6)
 
 
 def test_without_a_key_its_limit_is_not_looked_at():

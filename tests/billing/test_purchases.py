@@ -254,3 +254,57 @@ def test_entries_of_a_purchase(organization, bought):
         ("cash", -PACK),
         ("purchased", PACK),
     ]
+
+
+class TestASecondPerson:
+    """Above the limit of one person alone a refund has another's name on it; the database looks at commit."""
+
+    @pytest.fixture(autouse=True)
+    def limit(self, bought):
+        run_sql(
+            """INSERT INTO billing_billingsettings (approval_above_micro, low_balance_micro, sla_credit_days,
+               reads_per_minute_factor, effective_from, author, reason)
+               VALUES (%s, 0, 1, 1, clock_timestamp(), 'x', 'x')""",
+            100 * CREDIT,
+        )
+
+    @pytest.fixture
+    def people(self, django_user_model):
+        make = django_user_model.objects.create_user
+        return make("one@example.com"), make("two@example.com")
+
+    def begin(self, payment, credits: float, **who) -> Refund:
+        asked = {"reason": "asked for", "idempotency_key": "r", "requested_by": None, "at": NOON, **who}
+        with transaction.atomic():
+            made = purchases.begin_refund(payment.pk, round(credits * CREDIT), **asked)
+            committed_check()
+        return made
+
+    def test_up_to_the_limit_one_is_enough(self, bought, people):
+        assert self.begin(bought, 100, requested_by=people[0]).approved_by is None
+
+    @pytest.mark.parametrize("asked_by_nobody", [True, False])
+    def test_above_it_not(self, organization, bought, people, asked_by_nobody):
+        who = None if asked_by_nobody else people[0]
+        before = stored(organization)
+        with pytest.raises(DatabaseError, match="needs a second person"):
+            self.begin(bought, 101, requested_by=who)
+        with pytest.raises(IntegrityError, match="refund_not_self_approved"):
+            self.begin(bought, 101, requested_by=people[0], approved_by=people[0])
+        assert (stored(organization), Refund.objects.count()) == (before, 0)
+        made = self.begin(bought, 101, requested_by=people[0], approved_by=people[1])
+        with pytest.raises(DatabaseError, match="Cannot update"), transaction.atomic():
+            run_sql("UPDATE billing_refund SET approved_by_id = NULL WHERE id = %s", made.pk)
+
+    def test_what_the_provider_made_by_itself_is_taken_over(self, bought):
+        with transaction.atomic():
+            made = purchases.begin_refund(
+                bought.pk,
+                500 * CREDIT,
+                reason="Refunded at the payment provider",
+                idempotency_key="provider:re_1",
+                requested_by=None,
+                at=NOON,
+            )
+            Refund.objects.filter(pk=made.pk).update(provider_refund_id="re_1")
+            committed_check()

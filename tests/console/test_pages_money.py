@@ -11,6 +11,7 @@ from accounts import keys
 from accounts.models import AuditEntry
 from billing import budget_board, notices, promotions, statement
 from billing.models import Budget, Decision, Notice, PromotionCode, Wallet
+from safety.models import Rule
 from tests.billing.conftest import CREDIT
 from tests.billing.csv_reading import read_csv
 from tests.console.people import PROMPT, clip, join, person, signed_in
@@ -68,6 +69,30 @@ class TestStatement:
         html = client.get("/statement/refused/").content.decode()
         assert f'href="/decisions/{decision.pk}/"' in html
         assert "credit_balance_exhausted" in html
+        assert statement.lines(caller.organization.pk) == []
+
+    def test_a_prompt_refused_by_policy_is_told_too_in_bounded_queries(self, django_assert_max_num_queries):
+        client, caller = person()
+        rule = {
+            "pattern": "xyzzy",
+            "category": "violence",
+            "kinds": ["clip"],
+            "author": "test",
+            "reason": "test",
+        }
+        Rule.objects.create(**rule)
+        shown = client.post("/studio/submit", {"prompt": "say xyzzy"}).content.decode()
+        decision = Decision.objects.get(organization=caller.organization)
+        assert f'href="/decisions/{decision.pk}/"' in shown
+        html = client.get("/statement/refused/").content.decode()
+        assert f'href="/decisions/{decision.pk}/"' in html
+        assert "refused by policy (violence)" in html
+        with django_assert_max_num_queries(ROOM):
+            text = text_of(client.get(f"/decisions/{decision.pk}/").content.decode())
+        assert "Why this was refused" in text
+        assert "The text filter Prompts are read before anything is held." in text
+        assert "Requests per minute 0 of 60 used in the last minute. not reached" in text
+        assert "xyzzy" not in text
         assert statement.lines(caller.organization.pk) == []
 
     def test_an_empty_one_teaches_the_first_step(self):

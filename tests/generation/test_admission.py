@@ -92,7 +92,8 @@ def test_a_refusal_by_policy_names_the_category_and_holds_nothing(plus):
     assert (refused.value.code, refused.value.status) == ("moderation_blocked", 400)
     assert "violence" in refused.value.message
     assert "forbidden" not in refused.value.message.lower()
-    assert counts(plus) == before
+    assert counts(plus) == {**before, "Decision": before["Decision"] + 1}
+    assert str(Decision.objects.get(organization=plus.organization).pk) == refused.value.decision_id
 
 
 BAD_CLIPS = [

@@ -5,7 +5,7 @@ import json
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
-from billing.models import Decision, Hold
+from billing.models import Decision, Hold, RateRefusals, Wallet
 from generation.models import Job
 from safety.models import Rule
 from tests.generation.api_stage import CLIP, CODE, counts, make_clip, tenant
@@ -201,7 +201,8 @@ def test_idempotency_keys_of_two_tenants_do_not_meet(client, plus):
     assert len(ids) == 2
 
 
-def test_a_prompt_refused_by_policy_names_the_category_and_not_the_rule(refused):
+@pytest.fixture
+def xyzzy_is_refused():
     Rule.objects.create(
         pattern="xyzzy",
         category="violence",
@@ -209,11 +210,62 @@ def test_a_prompt_refused_by_policy_names_the_category_and_not_the_rule(refused)
         author="a test",
         reason="to refuse a word",
     )
+
+
+BLOCKED = "say Xyzzy twice"
+
+
+def test_a_prompt_refused_by_policy_names_the_category_and_not_the_rule(client, plus, xyzzy_is_refused):
     for address, body in (("/v1/videos", CLIP), ("/v1/completions", CODE)):
-        error = refused(address, {**body, "prompt": "say Xyzzy twice"})
-        assert error["code"] == "moderation_blocked"
+        before = counts(plus)
+        response = client.post(
+            address, {**body, "prompt": BLOCKED}, content_type="application/json", headers=plus.auth
+        )
+        error = error_of(response)
+        assert (error["code"], error["param"]) == ("moderation_blocked", "prompt")
+        assert response.headers["x-should-retry"] == "false"
         assert "violence" in error["message"]
         assert "xyzzy" not in error["message"].lower()
+        # The decision is all that was written: nothing is queued, held or charged.
+        assert counts(plus) == {**before, "Decision": before["Decision"] + 1}
+        explained = client.get(f"/api/decisions/{error['decision_id']}", headers=plus.auth)
+        decision = explained.json()
+        assert (decision["allowed"], decision["code"]) == (False, "moderation_blocked")
+        assert (decision["charge_micro"], decision["hold_state"]) == (None, None)
+        assert [(one["layer"], one["outcome"]) for one in decision["layers"]][:2] == [
+            ("text_filter", "refused"),
+            ("requests_per_minute", "not_reached"),
+        ]
+        assert {one["taken"] for one in decision["layers"]} == {0}
+        assert "xyzzy" not in explained.content.decode().lower()
+
+
+def test_blocked_prompts_count_against_no_limit_and_a_flood_of_them_is_one_row_a_minute(
+    client, plus, xyzzy_is_refused
+):
+    def blocked(address, body):
+        return client.post(
+            address, {**body, "prompt": BLOCKED}, content_type="application/json", headers=plus.auth
+        ).json()["error"]["decision_id"]
+
+    clips = {blocked("/v1/videos", CLIP) for _ in range(4)}
+    code = {blocked("/v1/completions", CODE) for _ in range(2)}
+    stored = Decision.objects.filter(organization=plus.organization)
+    if stored.count() == 2:  # unless the minute ended meanwhile
+        assert (len(clips), len(code)) == (1, 1)
+        told = client.get(f"/api/decisions/{clips.pop()}", headers=plus.auth).json()
+        assert told["refused_in_minute"] == 4
+    rows = RateRefusals.objects.filter(organization=plus.organization, api_key=plus.key)
+    assert sum(row.refused for row in rows) == 6
+    assert {row.cause for row in rows} == {
+        "moderation_blocked:clip:violence",
+        "moderation_blocked:code:violence",
+    }
+    assert Wallet.objects.get(pk=plus.organization.pk).rate_tat is None
+    make_clip(client, plus)
+    first = Decision.objects.get(organization=plus.organization, allowed=True)
+    rate = next(one for one in first.layers if one["layer"] == "requests_per_minute")
+    assert (rate["used"], rate["outcome"]) == (0, "passed")
 
 
 def test_a_balance_that_is_too_small_is_a_decision_to_read_and_nothing_else(client):
