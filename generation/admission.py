@@ -16,7 +16,7 @@ from accounts.models import TierTerms
 from billing import access, waterfall
 from billing.models import Decision
 from billing.payments import top_up
-from generation import registry, specs, tickets
+from generation import calibration, registry, specs, tickets
 from generation.models import Job, Kind, Lane, RegisteredModel
 from generation.policy import cost
 from generation.specs import ClipSpec, CodeSpec
@@ -60,30 +60,34 @@ def quote_code(caller: Caller, fields: Mapping[str, Any]) -> dict:
 
 
 def weigh_clip(caller: Caller, fields: Mapping[str, Any], now: datetime) -> Weighed:
-    model, terms = _grounds(caller, fields, Kind.CLIP, now)
+    model, terms, calibrated = _grounds(caller, fields, Kind.CLIP, now)
     spec = specs.clip_spec(fields, terms, model)
     registry.require_loadable(model, spec.precision)
     weight = cost.ClipWeight(spec.width, spec.height, spec.fps, spec.seconds, spec.steps)
+    units = cost.clip_units_micro(weight)
     gpu_ms = cost.clip_gpu_ms(model.gpu_ms_fixed, model.gpu_ms_per_step, spec.steps)
-    return Weighed(Kind.CLIP, model, terms, spec, cost.clip_units_micro(weight), gpu_ms)
+    return Weighed(Kind.CLIP, model, terms, spec, units, calibration.gpu_ms(calibrated, model, units, gpu_ms))
 
 
 def weigh_code(caller: Caller, fields: Mapping[str, Any], now: datetime) -> Weighed:
-    model, terms = _grounds(caller, fields, Kind.CODE, now)
+    model, terms, calibrated = _grounds(caller, fields, Kind.CODE, now)
     spec = specs.code_spec(fields, terms, model)
     registry.require_loadable(model, spec.precision)
     units = cost.token_units_micro(spec.prompt_tokens + spec.max_tokens)
     gpu_ms = cost.code_gpu_ms(model.gpu_ms_fixed, model.gpu_ms_per_step, spec.max_tokens)
-    return Weighed(Kind.CODE, model, terms, spec, units, gpu_ms)
+    return Weighed(Kind.CODE, model, terms, spec, units, calibration.gpu_ms(calibrated, model, units, gpu_ms))
 
 
 def _grounds(
     caller: Caller, fields: Mapping[str, Any], kind: str, now: datetime
-) -> tuple[RegisteredModel, TierTerms]:
-    """The model and the terms that a request is weighed by, in one round trip."""
+) -> tuple[RegisteredModel, TierTerms, list[tuple]]:
+    """The model, the terms and the calibrations that a request is weighed by, in one round trip."""
     organization = caller.organization.pk
-    models, terms = batch.read([registry.active(kind), tiers.in_force(organization, now)])
-    return registry.pick(models, fields.get("model") or None, kind), tiers.read(terms, organization, now)
+    models, terms, calibrated = batch.read(
+        [registry.active(kind), tiers.in_force(organization, now), calibration.of_active(kind, now)]
+    )
+    model = registry.pick(models, fields.get("model") or None, kind)
+    return model, tiers.read(terms, organization, now), calibrated
 
 
 def _submit(

@@ -7,13 +7,21 @@ from typing import ClassVar
 from django.db.models import Sum
 from django.utils import timezone
 
+from accounts import batch
 from accounts.actions import Action, Preview
 from accounts.errors import ApiError
 from accounts.models import StaffRole, User
 from billing.models import UnitCalibration
-from generation.models import Job, State
+from generation.models import Job, RegisteredModel, State
 from generation.policy import calibration, cost
 
+# Fits under other rules of weighing say nothing about today's units.
+IN_FORCE = """
+SELECT DISTINCT ON (c.model) c.model, c.gpu_ms_per_unit
+  FROM generation_registeredmodel m JOIN billing_unitcalibration c ON c.model = m.name || '@' || m.revision
+ WHERE m.status = 'active' AND m.kind = %s AND c.rule_version = %s AND c.effective_from <= %s
+ ORDER BY c.model, c.effective_from DESC
+"""
 MOST_JOBS = 10_000  # the newest ones; older hardware and revisions say little
 
 
@@ -49,6 +57,17 @@ def _estimates(found: list[tuple[int, int]]) -> calibration.Fit | None:
     )
 
 
+def of_active(kind: str, now: datetime) -> batch.Statement:
+    """The statement whose rows `gpu_ms` takes: the newest calibration of each active model of a kind."""
+    return IN_FORCE, (kind, cost.RULE_VERSION, now)
+
+
+def gpu_ms(rows: list[tuple], model: RegisteredModel, units_micro: int, otherwise: int) -> int:
+    """What the schedule expects of so many units: by the model's calibration, `otherwise` before the first."""
+    per_unit = dict(rows).get(str(model))
+    return otherwise if per_unit is None else cost.calibrated_gpu_ms(units_micro, per_unit)
+
+
 def in_force(model: str, now: datetime) -> UnitCalibration | None:
     """The newest calibration of a model at `now`; None before the first."""
     return (
@@ -60,7 +79,10 @@ def in_force(model: str, now: datetime) -> UnitCalibration | None:
 
 @dataclass
 class Calibrate(Action):
-    """Keep a fit as the model's calibration from now on. Prices don't change with it: units stay what they are."""
+    """Keep a fit as the model's calibration: from now on the schedule expects that of its jobs.
+
+    Prices don't change with it: units stay what they are.
+    """
 
     name: ClassVar[str] = "units.calibrate"
     title: ClassVar[str] = "Calibrate compute units"

@@ -52,6 +52,11 @@ def clip_gpu_ms(fixed_ms: int, ms_per_step: int, steps: int) -> int:
     return fixed_ms + ms_per_step * steps
 
 
+def calibrated_gpu_ms(units_micro: int, ms_per_unit: float) -> int:
+    """Accelerator milliseconds of so many micro-units, by what a unit of the model was found to take (rounded, ≥ 1)."""
+    return max(1, round(units_micro * ms_per_unit / MICRO))
+
+
 def code_gpu_ms(fixed_ms: int, ms_per_token: int, tokens: int) -> int:
     """Accelerator milliseconds of at most `tokens` generated tokens."""
     return fixed_ms + ms_per_token * tokens

@@ -12,8 +12,11 @@ from hypothesis import strategies as st
 from accounts import staff
 from accounts.models import AuditEntry
 from billing.models import UnitCalibration
-from generation import calibration
+from generation import admission, calibration, registry
+from generation.policy import cost
 from generation.policy.calibration import Finished, fit, quantile
+from tests.generation.api_stage import tenant
+from tests.generation.queueing import CLIP, caller, submit, submit_code
 
 UNIT = 1_000_000
 
@@ -46,6 +49,54 @@ def test_half_of_the_jobs_took_more_and_half_less(finished):
     below = sum(one.gpu_ms * UNIT / one.units_micro < found.gpu_ms_per_unit for one in finished)
     assert max(above, below) <= len(finished) / 2
     assert 0 <= found.error_median <= found.error_p90
+
+
+@given(st.integers(1, 10**12), st.floats(1e-3, 1e6))
+def test_the_estimate_is_units_times_what_one_takes(units_micro, ms_per_unit):
+    estimate = cost.calibrated_gpu_ms(units_micro, ms_per_unit)
+    assert estimate >= 1
+    assert abs(estimate - max(1, units_micro * ms_per_unit / UNIT)) <= 0.5 + estimate * 1e-12
+
+
+@pytest.mark.django_db
+class TestSchedule:
+    """The schedule expects what the newest calibration of the model says; price and quote stay."""
+
+    def calibrated(self, model: str, ms: float, days_ago: float, rule: str = cost.RULE_VERSION) -> None:
+        UnitCalibration.objects.create(
+            model=model,
+            rule_version=rule,
+            gpu_ms_per_unit=ms,
+            attempts=9,
+            error_median=0,
+            error_p90=0,
+            effective_from=timezone.now() - timedelta(days=days_ago),
+            author="test",
+            reason="test",
+        )
+
+    def test_before_the_first_the_registered_figures_count(self):
+        model, job = registry.find("pocket-video", "clip"), submit(tenant("plus"))
+        assert job.estimate_gpu_ms == model.gpu_ms_fixed + 50 * model.gpu_ms_per_step
+
+    def test_the_newest_of_this_revision_and_of_these_rules_counts(self):
+        model, plus = str(registry.find("pocket-video", "clip")), tenant("plus")
+        before = submit(plus)
+        self.calibrated(model, 900, days_ago=2)
+        self.calibrated(model, 1234.4, days_ago=1)
+        self.calibrated(model, 1, days_ago=-1)
+        self.calibrated(model, 2, days_ago=0.5, rule="units-0")
+        self.calibrated("pocket-video@another", 3, days_ago=0.1)
+        after = submit(plus)
+        assert after.estimate_gpu_ms == 1234  # the clip is the least there is: one unit
+        assert admission.quote_clip(caller(plus), CLIP)["gpu_ms"] == 1234
+        assert (after.units_micro, after.quote_micro) == (before.units_micro, before.quote_micro)
+
+    def test_code_by_tokens_in_and_asked_for(self):
+        plus = tenant("plus")
+        self.calibrated(str(registry.find("pocket-code", "code")), 10_000, days_ago=1)
+        job = submit_code(plus)
+        assert job.estimate_gpu_ms == round(job.units_micro * 10_000 / UNIT)
 
 
 @pytest.mark.django_db
