@@ -26,6 +26,11 @@ app.conf.beat_schedule = {
         "schedule": 2.0,
         "options": {"queue": "upkeep", "expires": 10},
     },
+    "mind_waits": {
+        "task": "generation.tasks.mind_waits",
+        "schedule": 1.0,
+        "options": {"queue": "upkeep", "expires": 5},
+    },
     "dispatch_outbox": {
         "task": "generation.tasks.dispatch_outbox",
         "schedule": 1.0,

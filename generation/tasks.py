@@ -7,7 +7,7 @@ from celery import shared_task
 from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 
 from accounts import upkeep as accounts_upkeep
-from generation import announcements, money_upkeep, upkeep
+from generation import announcements, money_upkeep, upkeep, waits_upkeep
 from generation.models import Pool, RegisteredModel
 
 logger = logging.getLogger(__name__)
@@ -76,6 +76,12 @@ def run_gate(model_id: int, author: str) -> None:
 def reap() -> None:
     """Every few seconds: return what lost its worker, and send the tickets that may have been lost."""
     upkeep.run()
+
+
+@shared_task
+def mind_waits() -> None:
+    """Every second: jobs that waited too long take a device or a weight; what endpoints say of their load."""
+    waits_upkeep.run()
 
 
 @shared_task

@@ -31,7 +31,7 @@ class Overdue:
 
 @dataclass(frozen=True)
 class Turn:
-    """A running attempt that has a device. `left_s` is when that should be free, `done` the share of its steps that ran.
+    """A running attempt with a device. `left_s` is when that should be free, `done` the share of its steps that ran.
 
     `preemptions` counts how often its job was asked before; `asked` means this attempt was. `charged_gpu_ms` is what
     its claim charged to the lane, `ran_gpu_ms` what has run of it.
