@@ -1,16 +1,23 @@
-"""Claims a second with many jobs waiting, beside a bare SKIP LOCKED claim of the same tables in the same run."""
+"""Claims a second with many jobs waiting, beside a bare SKIP LOCKED claim in the same run.
 
-from collections.abc import Iterable
+The bare claim takes the oldest row of a plain table with one index and nothing else: no lanes, attempts, counts or
+events. Every measured claim of ours also puts one ended attempt right, as in a pool that runs steadily.
+"""
+
+import threading
+from collections.abc import Callable, Iterable
 
 from django.db import connection, transaction
 
-from bench.harness import Figure, Run, per_second, percentile, seconds
+from bench.harness import Figure, Run, percentile, seconds
 from generation import dispatch
 from generation.models import Worker
 
 ORGANIZATIONS = 1_000
 WAITING = (1_000, 10_000, 100_000)
-CLAIMS = 100
+ROUNDS = 60
+BATCH = 16
+CLAIMERS = 4
 
 # The machinery around a job without the money: the rows that a claim reads are real, their holds are fillers.
 FILL = """
@@ -27,34 +34,115 @@ INSERT INTO generation_job (id, organization_id, source, kind, model_id, lane_id
     'queued', 'bench', now(), 0, false, 0, 1000000, 4000, 300000,
     -n, gen_random_uuid(), '{}', 'x', now(), now() + n * interval '1 millisecond', '', '', 0, 0, 0, 0, '', '{}', ''
   FROM generate_series(%(first)s, %(last)s) n JOIN bench_organizations o ON o.place = (n / 4) %% %(orgs)s;
+INSERT INTO bench_bare (state, queued_at)
+  SELECT 'queued', now() + n * interval '1 millisecond' FROM generate_series(%(first)s, %(last)s) n;
+DROP TABLE bench_organizations;
 """
-
+PREPARE = """
+CREATE TABLE bench_bare (id bigserial PRIMARY KEY, state text NOT NULL, queued_at timestamptz NOT NULL);
+CREATE INDEX ON bench_bare (queued_at) WHERE state = 'queued';
+ALTER TABLE generation_job DISABLE TRIGGER job_needs_active_model;
+"""
 BARE = """
-UPDATE generation_job SET ahead_of_lane = ahead_of_lane WHERE id = (
-  SELECT id FROM generation_job WHERE state = 'queued' AND lane_id = 'clips-plus'
-   ORDER BY queued_at LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING id
+UPDATE bench_bare SET state = 'running' WHERE id = ANY (ARRAY(
+  SELECT id FROM bench_bare WHERE state = 'queued' ORDER BY queued_at LIMIT %s FOR UPDATE SKIP LOCKED)) RETURNING id
+"""
+# Not measured: what was claimed goes back to where it was, so that as many wait for the next round.
+RETURN = """
+UPDATE generation_attempt SET ended_at = clock_timestamp(), outcome = 'handed_back', gpu_ms = charged_gpu_ms
+ WHERE ended_at IS NULL;
+UPDATE generation_job SET state = 'queued', state_cause = 'bench' WHERE state = 'running';
+UPDATE bench_bare SET state = 'queued' WHERE state = 'running';
 """
 
 
 def measure(run: Run) -> Iterable[Figure]:
-    """`claims_per_second_*` and `claim_p99_ms_*` at each depth of backlog."""
+    """Rates and times of one claim and of a batch, and the rate of several claimers, at each depth of backlog."""
     worker = Worker.objects.create(
         pool_id="clips", host="bench", pid=1, device="none", seen_at=dispatch.clock()
     )
-    filled = 0
+    _prepare()
+    filled, p99 = 0, {}
     for waiting in WAITING:
         _fill(filled + 1, waiting)
         filled = waiting
-        times: list[float] = []
-        ours, bare = run.beside(lambda: per_second(CLAIMS, lambda: _claim_many(worker, times)), _bare_rate)  # noqa: B023
         depth = f"{waiting // 1000}k"
-        reference = "bare SKIP LOCKED claim"
-        yield Figure(f"claims_per_second_{depth}", ours, "claims/s", reference, bare)
-        yield Figure(f"claim_p99_ms_{depth}", percentile(times, 0.99) * 1000, "ms", reference, 1000 / bare)
+        for count in (1, BATCH):
+            ours, bare = _in_turns(worker, count)
+            yield from _figures(ours, bare, count, depth)
+            p99[count, waiting] = percentile(ours, 0.99)
+        yield _several(worker, depth)
+    for count in (1, BATCH):
+        growth = p99[count, WAITING[-1]] / p99[count, WAITING[0]]
+        yield Figure(f"p99_growth_{_name(count)}", growth, "times", "the aim: less than", 2.0)
 
 
-def _fill(first: int, last: int) -> None:
-    """Jobs `first` to `last`, over all lanes and organizations. Their holds do not exist: only this database may."""
+def _name(count: int) -> str:
+    return "single" if count == 1 else f"batch_of_{count}"
+
+
+def _figures(ours: list[float], bare: list[float], count: int, depth: str) -> Iterable[Figure]:
+    name, reference = f"{_name(count)}_{depth}", f"bare SKIP LOCKED claim of {count}"
+    rates = [count * len(times) / sum(times) for times in (ours, bare)]
+    yield Figure(f"claims_per_second_{name}", rates[0], "claims/s", reference, rates[1])
+    for share in (0.5, 0.99):
+        here, there = (1000 * percentile(times, share) for times in (ours, bare))
+        yield Figure(f"claim_p{share * 100:.0f}_ms_{name}", here, "ms", reference, there)
+
+
+def _in_turns(worker: Worker, count: int) -> tuple[list[float], list[float]]:
+    """The times of our claims and of bare ones, in turns; the first few don't count."""
+    ours, bare = [], []
+    for _ in range(ROUNDS + 10):
+        ours.append(seconds(lambda: _claim(worker, count)))
+        bare.append(seconds(lambda: _claim_bare(count)))
+        _execute(RETURN)
+    return ours[10:], bare[10:]
+
+
+def _claim(worker: Worker, count: int) -> None:
+    if len(dispatch.claim_many(worker, "clips", count)) != count:
+        raise RuntimeError("fewer jobs were claimed than wait")
+
+
+def _claim_bare(count: int) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(BARE, [count])
+
+
+def _several(worker: Worker, depth: str) -> Figure:
+    """Claimers at once on connections of their own, in batches, beside as many bare ones."""
+    ours = _at_once(lambda: _claim(worker, BATCH))
+    bare = _at_once(lambda: _claim_bare(BATCH))
+    _execute(RETURN)
+    dispatch.claim(worker, "clips")  # puts right what the return ended, so that no measured claim does
+    _execute(RETURN)
+    return Figure(
+        f"claims_per_second_{CLAIMERS}_claimers_{depth}", ours, "claims/s", f"{CLAIMERS} bare ones", bare
+    )
+
+
+def _at_once(claim: Callable[[], None], each: int = 8) -> float:
+    """Claims a second over all claimers, by the wall clock."""
+
+    def claim_all() -> None:
+        try:
+            for _ in range(each):
+                claim()
+        finally:
+            connection.close()
+
+    def race() -> None:
+        threads = [threading.Thread(target=claim_all) for _ in range(CLAIMERS)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    return CLAIMERS * each * BATCH / seconds(race)
+
+
+def _prepare() -> None:
     with transaction.atomic(), connection.cursor() as cursor:
         # Foreign keys are triggers too, and so are the counts and events, which must run: so the keys go.
         for column in ("hold_id", "decision_id"):
@@ -65,21 +153,16 @@ def _fill(first: int, last: int) -> None:
             )
             for (name,) in cursor.fetchall():
                 cursor.execute(f'ALTER TABLE generation_job DROP CONSTRAINT "{name}"')
-        cursor.execute(FILL, {"orgs": ORGANIZATIONS, "first": first, "last": last})
-        cursor.execute("DROP TABLE bench_organizations")
+        cursor.execute(PREPARE)
+
+
+def _fill(first: int, last: int) -> None:
+    """Jobs `first` to `last`, over all lanes and organizations. Their holds do not exist: only this database may."""
+    _execute(FILL, {"orgs": ORGANIZATIONS, "first": first, "last": last})
     with connection.cursor() as cursor:
-        cursor.execute("ANALYZE generation_job, generation_laneorganization")
+        cursor.execute("VACUUM ANALYZE generation_job, generation_laneorganization, bench_bare")
 
 
-def _claim_many(worker: Worker, times: list[float]) -> None:
-    for _ in range(CLAIMS):
-        times.append(seconds(lambda: dispatch.claim(worker, "clips")))
-
-
-def _bare_rate() -> float:
-    def claim_all() -> None:
-        with connection.cursor() as cursor:
-            for _ in range(CLAIMS):
-                cursor.execute(BARE)
-
-    return per_second(CLAIMS, claim_all)
+def _execute(statements: str, values: dict | None = None) -> None:
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(statements, values)

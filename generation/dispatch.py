@@ -1,69 +1,44 @@
-"""Who gets the next job: one claim is one transaction.
+"""Who gets the next job: one claim, of one job or of several, is one transaction of two round trips.
 
 The pool's row is locked for the length of a claim, so that tags are read and written by one claim at a time; jobs
 are taken with SKIP LOCKED, so that a cancellation under way never blocks it. Lane settings are read here, inside the
-claim: that is why a live change needs no broadcast. The next claim puts the estimate of an ended attempt right.
+claim: that is why a live change needs no broadcast. The next claim puts the estimate of an ended attempt right. What is
+read goes into plain books, `policy/claims.py` decides on them, and what it changed is written back.
 """
 
+import json
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from uuid import UUID
 
 from django.db import connection, transaction
 
-from generation import lane_settings
-from generation.models import Attempt, Job, Lane, LaneOrganization, Pool, State, Worker
-from generation.policy import fair_share
+from accounts import batch
+from generation import claim_sql, lane_settings
+from generation.lane_settings import LaneSettings
+from generation.models import Attempt, Lane, LaneOverride, Worker
+from generation.policy import claims, fair_share
+from generation.policy.claims import LaneBook, Place, PoolBook, ReadOn, Taken, WaitingJob
 from generation.policy.fair_share import LaneView
 
-HAS_ELIGIBLE = """
-SELECT EXISTS (SELECT 1 FROM generation_laneorganization
-                WHERE lane_id = %s AND waiting > 0 AND running < %s AND organization_id <> ALL (%s))
-"""
-
-NEXT_ORGANIZATION = """
-SELECT id, organization_id, tag FROM generation_laneorganization
- WHERE lane_id = %s AND waiting > 0 AND running < %s AND organization_id <> ALL (%s)
- ORDER BY tag, id LIMIT 1
-"""
-
-NEXT_JOB = """
-SELECT id FROM generation_job
- WHERE lane_id = %s AND organization_id = %s AND state = 'queued'
- ORDER BY ahead_of_lane DESC, queued_at, id LIMIT 1 FOR UPDATE SKIP LOCKED
-"""
-
-ORPHAN = """
-SELECT j.id FROM generation_job j JOIN generation_lane l ON l.slug = j.lane_id
- WHERE j.state = 'finishing' AND l.pool_id = %s
-   AND NOT EXISTS (SELECT 1 FROM generation_attempt a WHERE a.job_id = j.id AND a.ended_at IS NULL)
- ORDER BY j.queued_at LIMIT 1 FOR UPDATE OF j SKIP LOCKED
-"""
-
-TO_CORRECT = """
-UPDATE generation_attempt SET corrected = true
- WHERE ended_at IS NOT NULL AND NOT corrected AND lane_id = ANY (%s)
-RETURNING lane_id, organization_id, charged_gpu_ms, gpu_ms, charged_weight
-"""
-
-NEW_ATTEMPT = """
-INSERT INTO generation_attempt (job_id, worker_id, lane_id, organization_id, fence, lease_seconds, lease_expires_at,
-    started_at, outcome, detail, step, stage, resumed_from_step, checkpoints, preview, device, threads, stages,
-    refused_checkpoints, charged_gpu_ms, charged_weight, gpu_ms, corrected)
-SELECT j.id, %(worker)s, j.lane_id, j.organization_id, nextval('generation_fence'), m.lease_seconds,
-       clock_timestamp() + make_interval(secs => m.lease_seconds), clock_timestamp(), '', '', 0, 'claimed', 0, 0, '',
-       %(device)s, 0, '{}', '{}', %(charged)s, %(weight)s, 0, false
-  FROM generation_job j JOIN generation_registeredmodel m ON m.id = j.model_id WHERE j.id = %(job)s
-RETURNING id, fence, started_at
-"""
+# A claim never needs as many; whatever else waits, the next ticket gets.
+MOST_READS = 40
 
 
-@dataclass(frozen=True)
-class LaneRow:
-    """A lane's stored and effective figures at one claim."""
+class _Busy(Exception):
+    """Some of the chosen jobs are locked by somebody else, a cancellation say: choose again without them."""
 
-    view: LaneView
-    max_running: int
-    organization_virtual_time: float
+
+@dataclass
+class _Read:
+    """What a claim read: the books, and by lane what only its row knows."""
+
+    now: datetime
+    pool: PoolBook
+    orphans: list[UUID]
+    stored_caps: dict[str, str]
+    corrected: set[str]
 
 
 def claim(worker: Worker, pool_slug: str) -> Attempt | None:
@@ -71,123 +46,228 @@ def claim(worker: Worker, pool_slug: str) -> Attempt | None:
 
     A job whose worker died while finishing comes first: its latent is whole, only the end of the way is missing.
     """
-    with transaction.atomic():
-        pool = Pool.objects.select_for_update().get(pk=pool_slug)
-        orphan = _one(ORPHAN, [pool_slug])
-        if orphan:
-            return _attempt(worker, orphan[0], charged=0, weight=1.0)
-        now = clock()
-        lanes = _corrected(_lanes(pool_slug, now), now)
-        return _claim_fairly(worker, pool, lanes, now)
+    return next(iter(claim_many(worker, pool_slug, 1)), None)
 
 
-def _claim_fairly(worker: Worker, pool: Pool, lanes: dict[str, LaneRow], now: datetime) -> Attempt | None:
-    busy: list[int] = []  # organizations whose jobs are all locked by somebody else right now
+def claim_many(worker: Worker, pool_slug: str, count: int) -> list[Attempt]:
+    """Up to `count` jobs, the same and in the same order as so many single claims, in one transaction: the rows of pool
+    and lanes are hot, so a worker with several free slots claims for all of them at once."""
+    busy: list[UUID] = []
     while True:
-        views = [
-            replace(row.view, eligible=_one(HAS_ELIGIBLE, [slug, row.max_running, busy])[0])
-            for slug, row in lanes.items()
-        ]
-        choice = fair_share.choose_lane(views, pool.virtual_time)
-        if choice is None:
-            return None
-        row = lanes[choice.slug]
-        place, organization, tag = _one(NEXT_ORGANIZATION, [choice.slug, row.max_running, busy])
-        job = _one(NEXT_JOB, [choice.slug, organization])
-        if job is None:
-            busy.append(organization)
+        try:
+            with transaction.atomic():
+                found = _claim(worker, pool_slug, count, busy)
+        except _Busy as locked:
+            busy += locked.args[0]
             continue
-        estimate = Job.objects.values_list("estimate_gpu_ms", flat=True).get(pk=job[0])
-        _charge(pool, row, choice, place, tag, estimate, now)
-        return _attempt(worker, job[0], charged=estimate, weight=row.view.weight)
+        return _attempts(found)
 
 
-def _charge(
-    pool: Pool,
-    row: LaneRow,
-    choice: fair_share.Choice,
-    place: int,
-    tag: float,
-    estimate: int,
-    now: datetime,
-) -> None:
-    """Move the tags: the lane's, the organization's inside it, and both virtual times."""
-    start_inside = max(tag, row.organization_virtual_time)
-    Lane.objects.filter(pk=choice.slug).update(
-        tag=fair_share.charged(choice.start, estimate, row.view.weight),
-        organization_virtual_time=start_inside,
-        recent_gpu_ms=row.view.recent_gpu_ms + estimate,
-        recent_at=now,
+def _claim(worker: Worker, pool_slug: str, count: int, busy: list[UUID]) -> list[int]:
+    """The ids of the new attempts, inside the caller's transaction."""
+    found: list[int] = []
+    for _ in range(MOST_READS):
+        left = count - len(found)
+        read = _read(pool_slug, left, busy)
+        found += _adopt(worker, read.orphans)
+        left -= len(read.orphans)
+        if outdated := _under_other_caps(read):
+            _write(worker, pool_slug, read, [])
+            batch.run([_recount(outdated)])
+            continue
+        taken, complete = claims.take_many(read.pool, left)
+        found += _write(worker, pool_slug, read, taken)
+        if complete:
+            break
+    return found
+
+
+def _read(pool_slug: str, count: int, busy: list[UUID]) -> _Read:
+    """Lock the pool and read all that the next `count` claims depend on."""
+    statements = [
+        (claim_sql.LOCK_POOL, (pool_slug,)),
+        (claim_sql.ORPHANS, (count, pool_slug, count)),
+        (claim_sql.CORRECTED, (pool_slug,)),
+        (claim_sql.POOL, (pool_slug,)),
+        (claim_sql.LANES, (pool_slug,)),
+        (claim_sql.OVERRIDES, (pool_slug,)),
+        (claim_sql.HEADS, (not busy, busy, count, busy, count + 2, pool_slug)),
+    ]
+    _, orphans, ended, pool, lane_rows, overrides, heads = batch.run(statements)
+    now, virtual_time, capacity, running_units = pool[0]
+    changes = [_Override(*row) for row in overrides]
+    lanes = {row[0]: _lane_book(row, changes, now) for row in lane_rows}
+    for slug, charged, actual, weight in ended:
+        claims.correct(lanes[slug], charged, actual, weight)
+    _fill(lanes, heads, count)
+    return _Read(
+        now,
+        PoolBook(virtual_time, lanes, capacity, running_units),
+        [row[0] for row in orphans],
+        {row[0]: row[9] for row in lane_rows},
+        {row[0] for row in ended},
     )
-    LaneOrganization.objects.filter(pk=place).update(tag=fair_share.charged(start_inside, estimate, 1.0))
-    Pool.objects.filter(pk=pool.pk).update(virtual_time=choice.virtual_time)
 
 
-def _attempt(worker: Worker, job_id, *, charged: int, weight: float) -> Attempt:
-    values = {
-        "worker": worker.pk,
-        "job": job_id,
-        "charged": charged,
-        "weight": weight,
-        "device": worker.device,
-    }
-    attempt_id, fence, started = _one(NEW_ATTEMPT, values)
-    job = Job.objects.get(pk=job_id)
-    changes = {"fence": fence, "ahead_of_lane": False, "started_at": job.started_at or started}
-    if job.state == State.QUEUED:
-        changes |= {"state": State.RUNNING, "state_cause": f"claimed by {worker} under fence {fence}"}
-    Job.objects.filter(pk=job_id).update(**changes)
-    return Attempt.objects.select_related("job", "job__model", "lane").get(pk=attempt_id)
+@dataclass(frozen=True)
+class _Override:
+    """A standing override as `accounts.overrides` reads it; its value arrives as JSON text."""
+
+    lane: str
+    field: str
+    json: str
+    created_at: datetime
+    expires_at: datetime | None
+    removed_at: datetime | None
+
+    @property
+    def value(self) -> object:
+        return json.loads(self.json)
+
+
+def _lane_book(row: tuple, changes: Iterable[_Override], now: datetime) -> LaneBook:
+    slug, weight, floor, max_running, max_units, tag, inner_time, recent, recent_at, _ = row
+    baseline = dict(zip(LaneOverride.FIELDS, (weight, floor, max_running, max_units), strict=True))
+    settings = lane_settings.in_force(baseline, [change for change in changes if change.lane == slug], now)
+    view = _view(slug, tag, settings, recent, recent_at, now)
+    return LaneBook(view, settings.max_running, inner_time, settings.max_units_micro)
+
+
+def _view(
+    slug: str, tag: float, settings: LaneSettings, recent: float, recent_at: datetime | None, now: datetime
+) -> LaneView:
+    age = (now - recent_at).total_seconds() if recent_at else 0.0
+    return LaneView(
+        slug=slug,
+        tag=tag,
+        weight=settings.weight,
+        floor=settings.floor,
+        recent_gpu_ms=fair_share.decayed(recent, age),
+        eligible=False,
+    )
+
+
+def _fill(lanes: dict[str, LaneBook], heads: Iterable[tuple], most_places: int) -> None:
+    """Put the places and jobs that were read into their lanes, in the order of the rows."""
+    for slug, place, organization, tag, running, units, waiting, job, job_units, estimate in heads:
+        lane = lanes[slug]
+        if not lane.places or lane.places[-1].id != place:
+            lane.places.append(Place(place, organization, tag, running, units, waiting, []))
+        lane.places[-1].jobs.append(WaitingJob(job, job_units, estimate))
+    for lane in lanes.values():
+        lane.more = len(lane.places) >= most_places
+
+
+def _caps(lane: LaneBook) -> str:
+    return f"{lane.max_running}/{lane.max_units_micro or ''}"
+
+
+def _under_other_caps(read: _Read) -> list[LaneBook]:
+    return [lane for slug, lane in read.pool.lanes.items() if read.stored_caps[slug] != _caps(lane)]
+
+
+def _recount(lanes: list[LaneBook]) -> batch.Statement:
+    rows = [(lane.view.slug, lane.max_running, lane.max_units_micro) for lane in lanes]
+    return claim_sql.UNDER_OTHER_CAPS, _columns(rows, 3)
+
+
+def _write(worker: Worker, pool_slug: str, read: _Read, taken: list[Taken]) -> list[int]:
+    """Store what was taken, and what the books say now; the ids of the attempts. Raises `_Busy`."""
+    jobs = [one.job.id for one in taken]
+    chosen = {one.lane for one in taken}
+    touched = [
+        lane
+        for slug, lane in read.pool.lanes.items()
+        if slug in chosen | read.corrected or read.stored_caps[slug] != _caps(lane)
+    ]
+    places = [row for lane in read.pool.lanes.values() for row in _places(lane)]
+    if not (touched or places):
+        return []
+    values = (
+        *_columns([(one.job.id, one.charged_gpu_ms, one.weight) for one in taken], 3),
+        jobs,
+        worker.pk,
+        worker.device,
+        str(worker),
+        *_columns([_lane_values(lane, read.now) for lane in touched], 6),
+        *_columns(places, 7),
+        read.pool.virtual_time,
+        pool_slug,
+    )
+    rows = batch.run([(claim_sql.TAKE, values)])[0]
+    if not rows[0][0]:
+        raise _Busy(_locked_among(jobs))
+    return [row[1] for row in rows if row[1] is not None]
+
+
+def _locked_among(jobs: list[UUID]) -> list[UUID]:
+    with connection.cursor() as cursor:
+        cursor.execute(claim_sql.FREE, [jobs])
+        free = {row[0] for row in cursor.fetchall()}
+    return [job for job in jobs if job not in free]
+
+
+def _lane_values(lane: LaneBook, now: datetime) -> tuple:
+    view = lane.view
+    return view.slug, view.tag, lane.organization_virtual_time, view.recent_gpu_ms, now, _caps(lane)
+
+
+def _places(lane: LaneBook) -> Iterable[tuple]:
+    """What changed of the lane's places: who was taken from, and who has no room for its next job."""
+    for place in lane.places:
+        try:
+            following, room = place.next_job(), lane.has_room(place)
+        except ReadOn:
+            following, room = None, True
+        if place.taken or not room:
+            units = sum(job.units_micro for job in place.jobs[: place.taken])
+            next_units = following.units_micro if following else None
+            yield (
+                place.id,
+                place.tag,
+                place.taken,
+                units,
+                next_units,
+                lane.max_running,
+                lane.max_units_micro,
+            )
+
+
+def _columns(rows: list[tuple], width: int) -> list[list]:
+    """Rows as one list a column, which is how a statement takes many of them at once."""
+    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]
+
+
+def _adopt(worker: Worker, orphans: list[UUID]) -> list[int]:
+    if not orphans:
+        return []
+    return [row[0] for row in batch.run([(claim_sql.ADOPT, (worker.pk, worker.device, orphans))])[0]]
+
+
+def _attempts(ids: list[int]) -> list[Attempt]:
+    """What a worker needs of its attempts, read after the commit: nobody waits for it."""
+    if not ids:
+        return []
+    return list(
+        Attempt.objects.select_related("job", "job__model", "lane").filter(pk__in=ids).order_by("fence")
+    )
 
 
 def lane_views(pool_slug: str, now: datetime, eligible: set[str]) -> list[LaneView]:
     """The lanes of a pool as a claim at `now` would see them, were these the ones with something to run."""
-    return [replace(row.view, eligible=slug in eligible) for slug, row in _lanes(pool_slug, now).items()]
+    return [
+        replace(_view_of(lane, now), eligible=lane.slug in eligible)
+        for lane in lane_settings.lanes(pool_slug)
+    ]
 
 
-def _lanes(pool_slug: str, now: datetime) -> dict[str, LaneRow]:
-    return {lane.slug: _lane_row(lane, now) for lane in lane_settings.lanes(pool_slug)}
-
-
-def _lane_row(lane: Lane, now: datetime) -> LaneRow:
+def _view_of(lane: Lane, now: datetime) -> LaneView:
     settings = lane_settings.effective(lane, now)
-    age = (now - lane.recent_at).total_seconds() if lane.recent_at else 0.0
-    view = LaneView(
-        slug=lane.slug,
-        tag=lane.tag,
-        weight=settings.weight,
-        floor=settings.floor,
-        recent_gpu_ms=fair_share.decayed(lane.recent_gpu_ms, age),
-        eligible=False,
-    )
-    return LaneRow(view, settings.max_running, lane.organization_virtual_time)
-
-
-def _corrected(lanes: dict[str, LaneRow], now: datetime) -> dict[str, LaneRow]:
-    """Put the tags right for attempts that ended since the last claim, in the rows and in what this claim sees."""
-    with connection.cursor() as cursor:
-        cursor.execute(TO_CORRECT, [list(lanes)])
-        ended = cursor.fetchall()
-    for slug, organization, charged, actual, weight in ended:
-        view = lanes[slug].view
-        tag = fair_share.corrected(view.tag, charged, actual, weight)
-        recent = max(0.0, view.recent_gpu_ms + actual - charged)
-        lanes[slug] = replace(lanes[slug], view=replace(view, tag=tag, recent_gpu_ms=recent))
-        place = LaneOrganization.objects.filter(lane=slug, organization=organization)
-        for inside in place.values_list("tag", flat=True):
-            place.update(tag=fair_share.corrected(inside, charged, actual, 1.0))
-    for slug in {row[0] for row in ended}:
-        view = lanes[slug].view
-        Lane.objects.filter(pk=slug).update(tag=view.tag, recent_gpu_ms=view.recent_gpu_ms, recent_at=now)
-    return lanes
+    return _view(lane.slug, lane.tag, settings, lane.recent_gpu_ms, lane.recent_at, now)
 
 
 def clock() -> datetime:
     """Now, by the database."""
-    return _one("SELECT clock_timestamp()", [])[0]
-
-
-def _one(sql: str, values) -> tuple | None:
     with connection.cursor() as cursor:
-        cursor.execute(sql, values)
-        return cursor.fetchone()
+        cursor.execute("SELECT clock_timestamp()")
+        return cursor.fetchone()[0]

@@ -225,7 +225,9 @@ def _failed(attempt: Attempt, job: Job, ran: Ran, code: str, message: str, detai
 
 
 def _to_another(job: Job, cause: str) -> Job:
-    if job.state != State.FINISHING:
+    if job.state == State.FINISHING:
+        Job.objects.filter(pk=job.pk).update(ahead_of_lane=True)
+    else:
         _move(job, State.QUEUED, cause[:200], ahead_of_lane=True)
     tickets.send_after_commit(job.lane.pool_id)
     return job

@@ -28,6 +28,13 @@ class Pool(models.Model):
     metrics_url = models.CharField(max_length=300, blank=True, db_default="")
     # The least tag among backlogged lanes at the last claim: a lane that returns from idleness is lifted to it.
     virtual_time = models.FloatField(default=0)
+    # Micro-units that may run at once, a weighted semaphore; NULL is no limit. What runs is counted by the database.
+    capacity_units_micro = models.BigIntegerField(null=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(capacity_units_micro__gt=0), name="pool_capacity_positive")
+        ]
 
     def __str__(self) -> str:
         return self.slug
@@ -45,6 +52,8 @@ class Lane(models.Model):
     weight = models.FloatField()
     floor = models.FloatField(default=0)
     max_running = models.PositiveIntegerField()
+    # Micro-units that one organization may have running in the lane; NULL is no limit.
+    max_units_micro = models.BigIntegerField(null=True)
     preemptible = models.BooleanField(default=False)
     # The order in which a tier's jobs try the pools of their kind: the least first. See routing.py.
     preference = models.PositiveSmallIntegerField(db_default=0)
@@ -54,12 +63,15 @@ class Lane(models.Model):
     # GPU-milliseconds of the last minutes, decayed: what the floor is measured against.
     recent_gpu_ms = models.FloatField(default=0)
     recent_at = models.DateTimeField(null=True)
+    # The caps under which the organizations' `at_cap` was decided; under others the next claim decides anew.
+    at_cap_under = models.CharField(max_length=60, blank=True, db_default="")
 
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["pool", "tier"], name="one_lane_per_pool_and_tier"),
             models.CheckConstraint(condition=Q(weight__gt=0), name="lane_weight_positive"),
             models.CheckConstraint(condition=Q(floor__gte=0, floor__lt=1), name="lane_floor_is_a_share"),
+            models.CheckConstraint(condition=Q(max_units_micro__gt=0), name="lane_units_cap_positive"),
         ]
 
     def __str__(self) -> str:
@@ -67,9 +79,9 @@ class Lane(models.Model):
 
 
 class LaneOverride(Override):
-    """One live change of a lane's weight, floor or max_running; the effective value is derived."""
+    """One live change of a lane's weight, floor, max_running or max_units_micro; the effective value is derived."""
 
-    FIELDS = ("weight", "floor", "max_running")
+    FIELDS = ("weight", "floor", "max_running", "max_units_micro")
     lane = models.ForeignKey(Lane, on_delete=models.PROTECT, related_name="overrides")
 
     class Meta(Override.Meta):
@@ -77,7 +89,8 @@ class LaneOverride(Override):
         constraints = [
             *Override.Meta.constraints,
             models.CheckConstraint(
-                condition=Q(field__in=("weight", "floor", "max_running")), name="lane_override_field_known"
+                condition=Q(field__in=("weight", "floor", "max_running", "max_units_micro")),
+                name="lane_override_field_known",
             ),
         ]
         indexes = [
@@ -87,13 +100,19 @@ class LaneOverride(Override):
 
 
 class LaneOrganization(models.Model):
-    """An organization's place inside a lane. The counts are kept by the trigger on jobs, never by Python."""
+    """An organization's place inside a lane. The counts are kept by the trigger on jobs, never by Python.
+
+    `at_cap` keeps those that may not run more out of the index that a claim picks from, so that it never steps over
+    them. A claim sets it; the trigger takes it back as soon as one of the organization's jobs ends or is cancelled.
+    """
 
     lane = models.ForeignKey(Lane, on_delete=models.PROTECT, related_name="organizations")
     organization = models.ForeignKey("accounts.Organization", on_delete=models.PROTECT, related_name="+")
     tag = models.FloatField(default=0)
     waiting = models.IntegerField(default=0)
     running = models.IntegerField(default=0)
+    running_units_micro = models.BigIntegerField(db_default=0)
+    at_cap = models.BooleanField(db_default=False)
 
     class Meta:
         constraints = [
@@ -101,10 +120,22 @@ class LaneOrganization(models.Model):
             models.CheckConstraint(
                 condition=Q(waiting__gte=0, running__gte=0), name="lane_counts_not_negative"
             ),
+            models.CheckConstraint(condition=Q(running_units_micro__gte=0), name="lane_units_not_negative"),
         ]
         indexes = [
-            # The claim's pick: the least tag among those that wait, LIMIT 1.
-            models.Index(fields=["lane", "tag"], condition=Q(waiting__gt=0), name="lane_organization_waiting")
+            # The claim's pick: the least tag among those that wait and are not at their cap, LIMIT 1.
+            models.Index(
+                fields=["lane", "tag", "id"],
+                condition=Q(waiting__gt=0, at_cap=False),
+                name="lane_organization_next",
+            ),
+            # The units that run in a pool with a capacity.
+            models.Index(
+                fields=["lane"],
+                include=["running_units_micro"],
+                condition=Q(running__gt=0),
+                name="lane_organization_running",
+            ),
         ]
 
     def __str__(self) -> str:

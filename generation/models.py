@@ -77,13 +77,17 @@ class Job(models.Model):
     """One request for a clip or a completion, from its decision to its end."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    organization = models.ForeignKey("accounts.Organization", on_delete=models.PROTECT, related_name="jobs")
+    # No index of their own for organization and lane: job_history and job_started begin with them, and every index
+    # costs every claim one more entry.
+    organization = models.ForeignKey(
+        "accounts.Organization", on_delete=models.PROTECT, related_name="jobs", db_index=False
+    )
     created_by = models.ForeignKey("accounts.User", null=True, on_delete=models.PROTECT, related_name="+")
     api_key = models.ForeignKey("accounts.ApiKey", null=True, on_delete=models.PROTECT, related_name="+")
     source = models.CharField(max_length=12, default="api")
     kind = models.CharField(max_length=8, choices=Kind.choices)
     model = models.ForeignKey(RegisteredModel, on_delete=models.PROTECT, related_name="jobs")
-    lane = models.ForeignKey(Lane, on_delete=models.PROTECT, related_name="jobs")
+    lane = models.ForeignKey(Lane, on_delete=models.PROTECT, related_name="jobs", db_index=False)
     # The finished clip that this request repeats exactly and was served from; see repeat_cache.py.
     repeat_of = models.ForeignKey("self", null=True, on_delete=models.PROTECT, related_name="repeats")
     prompt = models.TextField()
@@ -154,12 +158,18 @@ class Job(models.Model):
         indexes = [
             # The claim's second pick: the oldest waiting job of one organization in one lane, returned ones first.
             models.Index(
-                fields=["lane", "organization", "-ahead_of_lane", "queued_at"],
+                fields=["lane", "organization", "-ahead_of_lane", "queued_at", "id"],
                 condition=Q(state="queued"),
-                name="job_waiting_in_lane",
+                name="job_next_in_lane",
             ),
             # The history page and GET /v1/videos.
             models.Index(fields=["organization", "kind", "-created_at"], name="job_history"),
+            # The claim: a job that lost its worker while finishing.
+            models.Index(
+                fields=["lane", "queued_at"],
+                condition=Q(state="finishing", ahead_of_lane=True),
+                name="job_orphan",
+            ),
             # Operator pages and the reaper: what is open now, oldest first.
             models.Index(
                 fields=["state", "queued_at"],
@@ -225,8 +235,10 @@ class Attempt(models.Model):
 
     job = models.ForeignKey(Job, on_delete=models.PROTECT, related_name="attempts")
     worker = models.ForeignKey(Worker, on_delete=models.PROTECT, related_name="attempts")
-    lane = models.ForeignKey(Lane, on_delete=models.PROTECT, related_name="+")
-    organization = models.ForeignKey("accounts.Organization", on_delete=models.PROTECT, related_name="+")
+    lane = models.ForeignKey(Lane, on_delete=models.PROTECT, related_name="+", db_index=False)
+    organization = models.ForeignKey(
+        "accounts.Organization", on_delete=models.PROTECT, related_name="+", db_index=False
+    )
     fence = models.BigIntegerField(unique=True)
     lease_seconds = models.PositiveIntegerField()
     lease_expires_at = models.DateTimeField()

@@ -1,0 +1,147 @@
+"""What a claim reads and writes: two round trips, each of statements that the server keeps planned (accounts/batch.py).
+
+Every read is a probe of an index that holds only what may be next, so that neither what waits behind it nor who is at
+its cap is ever stepped over. `%s` marks a parameter.
+"""
+
+# The lock: tags, counts and caps of one pool are read and written by one claim at a time.
+LOCK_POOL = "SELECT slug FROM generation_pool WHERE slug = %s FOR NO KEY UPDATE"
+
+ORPHANS = """
+SELECT j.id FROM generation_lane l CROSS JOIN LATERAL (
+    SELECT id, queued_at FROM generation_job
+     WHERE lane_id = l.slug AND state = 'finishing' AND ahead_of_lane
+       AND NOT EXISTS (SELECT 1 FROM generation_attempt a WHERE a.job_id = generation_job.id AND a.ended_at IS NULL)
+     ORDER BY queued_at LIMIT %s FOR UPDATE SKIP LOCKED) j
+ WHERE l.pool_id = %s ORDER BY j.queued_at LIMIT %s
+"""
+
+# Among organizations all weights are 1: fair_share.corrected for one attempt is its error, and errors add up.
+CORRECTED = """
+WITH ended AS (
+  UPDATE generation_attempt SET corrected = true
+   WHERE ended_at IS NOT NULL AND NOT corrected
+     AND lane_id = ANY (ARRAY(SELECT slug FROM generation_lane WHERE pool_id = %s))
+  RETURNING lane_id, organization_id, charged_gpu_ms, gpu_ms, charged_weight),
+inside AS (
+  UPDATE generation_laneorganization o SET tag = o.tag + e.error
+    FROM (SELECT lane_id, organization_id, sum(gpu_ms - charged_gpu_ms) AS error FROM ended GROUP BY 1, 2) e
+   WHERE o.lane_id = e.lane_id AND o.organization_id = e.organization_id)
+SELECT lane_id, charged_gpu_ms, gpu_ms, charged_weight FROM ended
+"""
+
+POOL = """
+SELECT clock_timestamp(), p.virtual_time, p.capacity_units_micro,
+       CASE WHEN p.capacity_units_micro IS NULL THEN 0 ELSE
+         (SELECT coalesce(sum(o.running_units_micro), 0)::bigint FROM generation_laneorganization o
+           WHERE o.running > 0 AND o.lane_id = ANY (ARRAY(SELECT slug FROM generation_lane WHERE pool_id = p.slug)))
+       END
+  FROM generation_pool p WHERE p.slug = %s
+"""
+
+LANES = """
+SELECT slug, weight, floor, max_running, max_units_micro, tag, organization_virtual_time, recent_gpu_ms, recent_at,
+       at_cap_under
+  FROM generation_lane WHERE pool_id = %s ORDER BY slug
+"""
+
+OVERRIDES = """
+SELECT o.lane_id, o.field, o.value, o.created_at, o.expires_at, o.removed_at
+  FROM generation_laneoverride o JOIN generation_lane l ON l.slug = o.lane_id
+ WHERE l.pool_id = %s AND o.removed_at IS NULL AND (o.expires_at IS NULL OR o.expires_at > clock_timestamp())
+ ORDER BY o.id
+"""
+
+# The first organizations of each lane and the first jobs of each. To take n jobs, n places reach; and since one is
+# only taken from twice when those before it were taken from, each place needs one job fewer than the one before it
+# (and one more, to know whether it will be at its cap).
+HEADS = """
+SELECT l.slug, o.id, o.organization_id, o.tag, o.running, o.running_units_micro, o.waiting, j.id, j.units_micro,
+       j.estimate_gpu_ms
+  FROM generation_lane l CROSS JOIN LATERAL (
+    SELECT row_number() OVER (ORDER BY tag, id) AS rank, * FROM (
+      SELECT p.* FROM generation_laneorganization p
+       WHERE p.lane_id = l.slug AND p.waiting > 0 AND NOT p.at_cap AND (%s OR EXISTS (
+         SELECT 1 FROM generation_job
+          WHERE lane_id = p.lane_id AND organization_id = p.organization_id AND state = 'queued'
+            AND id <> ALL (%s::uuid[])))
+       ORDER BY p.tag, p.id LIMIT %s) first) o
+  CROSS JOIN LATERAL (
+    SELECT id, units_micro, estimate_gpu_ms, ahead_of_lane, queued_at FROM generation_job
+     WHERE lane_id = o.lane_id AND organization_id = o.organization_id AND state = 'queued' AND id <> ALL (%s::uuid[])
+     ORDER BY ahead_of_lane DESC, queued_at, id LIMIT %s - o.rank) j
+ WHERE l.pool_id = %s
+ ORDER BY l.slug, o.rank, j.ahead_of_lane DESC, j.queued_at, j.id
+"""
+
+# Everything that taking these jobs changes, if every one of them is still waiting and free; otherwise nothing. A place
+# is judged by the counts that it has now: a job of its that ended since the read has given it room.
+TAKE = """
+WITH asked AS (
+  SELECT * FROM unnest(%s::uuid[], %s::bigint[], %s::float8[]) WITH ORDINALITY AS a (job_id, charged, weight, turn)),
+free AS MATERIALIZED (
+  SELECT j.id FROM generation_job j WHERE j.id = ANY (%s::uuid[]) AND j.state = 'queued'
+     FOR UPDATE SKIP LOCKED),
+whole AS MATERIALIZED (SELECT count(*) = (SELECT count(*) FROM asked) AS yes FROM free),
+attempts AS (
+  INSERT INTO generation_attempt (job_id, worker_id, lane_id, organization_id, fence, lease_seconds, lease_expires_at,
+      started_at, outcome, detail, step, stage, resumed_from_step, checkpoints, preview, device, threads, stages,
+      refused_checkpoints, charged_gpu_ms, charged_weight, gpu_ms, corrected)
+  SELECT j.id, %s::uuid, j.lane_id, j.organization_id, nextval('generation_fence'), m.lease_seconds,
+         clock_timestamp() + make_interval(secs => m.lease_seconds), clock_timestamp(), '', '', 0, 'claimed', 0, 0, '',
+         %s::text, 0, '{}', '{}', a.charged, a.weight, 0, false
+    FROM (SELECT * FROM asked ORDER BY turn) a JOIN generation_job j ON j.id = a.job_id
+    JOIN generation_registeredmodel m ON m.id = j.model_id
+   WHERE (SELECT yes FROM whole)
+  RETURNING id, job_id, fence, started_at),
+jobs AS (
+  UPDATE generation_job j
+     SET fence = a.fence, ahead_of_lane = false, started_at = coalesce(j.started_at, a.started_at), state = 'running',
+         state_cause = left('claimed by ' || %s::text || ' under fence ' || a.fence, 200)
+    FROM attempts a WHERE j.id = a.job_id),
+lanes AS (
+  UPDATE generation_lane l
+     SET tag = v.tag, organization_virtual_time = v.inner_time, recent_gpu_ms = v.recent, recent_at = v.at,
+         at_cap_under = v.caps
+    FROM unnest(%s::text[], %s::float8[], %s::float8[], %s::float8[], %s::timestamptz[], %s::text[])
+         AS v (slug, tag, inner_time, recent, at, caps)
+   WHERE l.slug = v.slug AND (SELECT yes FROM whole)),
+places AS (
+  UPDATE generation_laneorganization o
+     SET tag = v.tag,
+         at_cap = o.running + v.taken >= v.most OR coalesce(o.running_units_micro + v.units > 0
+                  AND o.running_units_micro + v.units + v.next_units > v.most_units, false)
+    FROM unnest(%s::bigint[], %s::float8[], %s::int[], %s::bigint[], %s::bigint[], %s::int[], %s::bigint[])
+         AS v (id, tag, taken, units, next_units, most, most_units)
+   WHERE o.id = v.id AND (SELECT yes FROM whole)),
+pool AS (
+  UPDATE generation_pool SET virtual_time = %s::float8 WHERE slug = %s AND (SELECT yes FROM whole))
+SELECT w.yes, a.id FROM whole w LEFT JOIN attempts a ON true ORDER BY a.fence
+"""
+
+# Other caps are in force than those that `at_cap` was decided under.
+UNDER_OTHER_CAPS = """
+UPDATE generation_laneorganization o
+   SET at_cap = o.running >= v.most OR coalesce(o.running_units_micro >= v.most_units, false)
+  FROM unnest(%s::text[], %s::int[], %s::bigint[]) AS v (lane_id, most, most_units)
+ WHERE o.lane_id = v.lane_id
+   AND o.at_cap <> (o.running >= v.most OR coalesce(o.running_units_micro >= v.most_units, false))
+"""
+
+ADOPT = """
+WITH attempts AS (
+  INSERT INTO generation_attempt (job_id, worker_id, lane_id, organization_id, fence, lease_seconds, lease_expires_at,
+      started_at, outcome, detail, step, stage, resumed_from_step, checkpoints, preview, device, threads, stages,
+      refused_checkpoints, charged_gpu_ms, charged_weight, gpu_ms, corrected)
+  SELECT j.id, %s::uuid, j.lane_id, j.organization_id, nextval('generation_fence'), m.lease_seconds,
+         clock_timestamp() + make_interval(secs => m.lease_seconds), clock_timestamp(), '', '', 0, 'claimed', 0, 0, '',
+         %s::text, 0, '{}', '{}', 0, 1.0, 0, false
+    FROM generation_job j JOIN generation_registeredmodel m ON m.id = j.model_id
+   WHERE j.id = ANY (%s::uuid[]) ORDER BY j.queued_at
+  RETURNING id, job_id, fence),
+jobs AS (
+  UPDATE generation_job j SET fence = a.fence, ahead_of_lane = false FROM attempts a WHERE j.id = a.job_id)
+SELECT id FROM attempts ORDER BY fence
+"""
+
+FREE = "SELECT id FROM generation_job WHERE id = ANY (%s) AND state = 'queued' FOR UPDATE SKIP LOCKED"
