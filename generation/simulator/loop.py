@@ -72,7 +72,7 @@ class Loop:
         organization = lane.organizations.get(name) or self.pool.organization(lane, name)
         tally = self.tallies[slug]
         tally.offered += 1
-        if not admitted(organization, lane.terms, key, at_s, tally):
+        if not admitted(lane, organization, key, at_s, tally):
             return
         job = Job(organization, next(self._jobs), at_s, estimate_ms, run_ms, steps, units_micro)
         job.nan_at = nan_at
@@ -223,26 +223,25 @@ class Loop:
         self.at(now + every_s, self._look, subject)
 
 
-def admitted(organization: Organization, terms: LaneTerms, key: int, now: float, tally: Tally) -> bool:
+def admitted(lane: Lane, organization: Organization, key: object, now: float, tally: Tally) -> bool:
     """Whether admission's limits let a request in, counting it if so: requests per minute of the organization and of
-    its key by the generic cell rate algorithm with a minute's burst, then open jobs. A refused one counts nowhere."""
-    tats = organization.key_tats
-    limited = (
-        (terms.per_minute, organization.tat),
-        (terms.per_minute_key, tats.get(key, 0.0) if tats else 0.0),
-    )
-    for per_minute, tat in limited:
-        if per_minute is not None and tat - now > 60.0 / per_minute * (per_minute - 1) + 1e-9:
+    its key, then open jobs. A refused one counts nowhere."""
+    if organization.tat - now > lane.burst_s:
+        tally.refused_rate += 1
+        return False
+    if lane.key_gap_s > lane.gap_s:  # else the organization's own limit is the tighter one, whatever the key
+        if organization.key_tats is None:
+            organization.key_tats = {}
+        key_tat = max(organization.key_tats.get(key, 0.0), now)
+        if key_tat - now > lane.key_burst_s:
             tally.refused_rate += 1
             return False
-    if terms.max_open is not None and organization.open >= terms.max_open:
+    if organization.open >= lane.max_open:
         tally.refused_open += 1
         return False
     organization.open += 1
-    if terms.per_minute is not None:
-        organization.tat = max(organization.tat, now) + 60.0 / terms.per_minute
-    if terms.per_minute_key is not None:
-        if tats is None:
-            tats = organization.key_tats = {}
-        tats[key] = max(tats.get(key, 0.0), now) + 60.0 / terms.per_minute_key
+    if lane.gap_s:
+        organization.tat = (organization.tat if organization.tat > now else now) + lane.gap_s
+    if lane.key_gap_s > lane.gap_s:
+        organization.key_tats[key] = key_tat + lane.key_gap_s
     return True

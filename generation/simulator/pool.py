@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from heapq import heappop, heappush
+from math import inf
 
 from generation.policy import fair_share
 
@@ -62,7 +63,8 @@ class Organization:
         self.returned: list[tuple[float, int, Job]] = []  # handed back: before all others, by first arrival
         self.running = self.units_micro = 0
         self.listed: float | None = None  # the tag under which the lane's heap has it
-        self.open, self.tat, self.key_tats = 0, 0.0, None
+        self.open, self.tat = 0, 0.0
+        self.key_tats: dict[object, float] | None = None
         self.gpu_ms, self.backlogged_s, self.backlogged_since = 0.0, 0.0, 0.0
 
     def next_job(self) -> "Job":
@@ -116,9 +118,14 @@ class Lane:
     """A lane's organizations, and what `choose_lane` reads of it: a `LaneView` that is kept, not built anew."""
 
     __slots__ = (
+        "burst_s",
         "eligible",
         "floor",
+        "gap_s",
         "heap",
+        "key_burst_s",
+        "key_gap_s",
+        "max_open",
         "max_running",
         "max_units_micro",
         "organization_virtual_time",
@@ -135,6 +142,9 @@ class Lane:
         self.terms, self.slug = terms, terms.slug
         self.weight, self.floor, self.max_running = terms.weight, terms.floor, terms.max_running
         self.max_units_micro = terms.max_units_micro
+        self.max_open = terms.max_open if terms.max_open is not None else inf
+        self.gap_s, self.burst_s = _rate(terms.per_minute)
+        self.key_gap_s, self.key_burst_s = _rate(terms.per_minute_key)
         self.tag = self.organization_virtual_time = self.recent_gpu_ms = 0.0
         self.eligible, self.waiting = False, 0
         self.organizations: dict[object, Organization] = {}
@@ -171,6 +181,12 @@ class Lane:
     def _fits(self, organization: Organization) -> bool:
         job = organization.next_job()
         return fair_share.fits(organization.units_micro, job.units_micro, self.max_units_micro)
+
+
+def _rate(per_minute: int | None) -> tuple[float, float]:
+    """Seconds between two requests, and how far ahead of that a burst may be: the generic cell rate algorithm with a
+    minute's burst, as `billing.limits` has it."""
+    return (60.0 / per_minute, 60.0 / per_minute * (per_minute - 1) + 1e-9) if per_minute else (0.0, inf)
 
 
 class VirtualPool:
