@@ -12,7 +12,8 @@ from django.http import HttpRequest
 from django.utils import timezone
 from ninja import Query, Router, Schema, Status
 
-from billing import budget_board, notice_board, spans, statement, usage
+from billing import budget_board, notice_board, papers, spans, statement, usage
+from billing.models import Invoice
 
 router = Router(tags=["billing"])
 
@@ -112,6 +113,29 @@ class UsageOut(Schema):
     grain: str
     data: list[UsageRowOut]
     total: UsageRowOut
+
+
+class InvoiceOut(Schema):
+    """What a month (UTC) used above its credits, by contract: open, paid, or void where nothing was used."""
+
+    id: int
+    object: str = "invoice"
+    month: str
+    state: str
+    amount_micro: int
+    amount_cents: int
+    limit_month_micro: int
+    issued_at: datetime
+    settled_at: datetime | None
+
+
+class InvoicesOut(Schema):
+    """The newest month first; the next page is asked for with `before=last_month`. Receipts stand in /api/purchases."""
+
+    object: str = "list"
+    data: list[InvoiceOut]
+    has_more: bool
+    last_month: str | None
 
 
 class BudgetOut(Schema):
@@ -256,6 +280,29 @@ def read_notices(request: HttpRequest, before: int | None = Query(None, ge=1)) -
         "data": found,
         "has_more": older is not None,
         "last_id": found[-1].pk if found else None,
+    }
+
+
+@router.get("/invoices", response=InvoicesOut, summary="What the overage of each month came to")
+def read_invoices(
+    request: HttpRequest, before: str = Query("", description="A month, such as 2026-11")
+) -> dict:
+    found, older = papers.invoices(
+        request.caller.organization.pk, papers.month_of(before) if before else None
+    )
+    return {
+        "data": [_invoice_out(invoice) for invoice in found],
+        "has_more": older is not None,
+        "last_month": f"{found[-1].month:%Y-%m}" if found else None,
+    }
+
+
+def _invoice_out(invoice: Invoice) -> dict:
+    same = ("id", "state", "amount_micro", "amount_cents", "issued_at", "settled_at")
+    return {
+        **{name: getattr(invoice, name) for name in same},
+        "month": f"{invoice.month:%Y-%m}",
+        "limit_month_micro": invoice.contract.limit_month_micro,
     }
 
 

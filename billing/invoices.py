@@ -56,7 +56,7 @@ def _issue(account: Account, now: datetime) -> bool:
             Notice.Kind.INVOICE,
             f"invoice:{invoice.pk}",
             f"The overage of {month:%B %Y} comes to {pricing.in_credits(used)} credits (${_cents(used) / 100:,.2f}).",
-            link="/credits/",
+            link="/invoices/",
             detail={"invoice": invoice.pk, "month": f"{month:%Y-%m}"},
         )
     return bool(used)

@@ -57,6 +57,7 @@ PLACES = (
     Place("Account", "Spending", "scales", "spending", scope="billing"),
     Place("Account", "Budgets", "half", "budgets", scope="read"),
     Place("Account", "Buy credits", "coins", "buy_credits", scope="billing"),
+    Place("Account", "Invoices", "list", "invoices", scope="billing"),
     Place("Account", "Notices", "info", "notices", scope="read"),
     Place("Account", "Keys", "key", "keys", scope="admin"),
     Place("Account", "Members", "people", "members", scope="read"),

@@ -8,7 +8,7 @@ from accounts.staff_pages import access as staff_access
 from accounts.staff_pages import approvals as staff_approvals
 from accounts.staff_pages import tiers as staff_tiers
 from billing import pages as billing_pages
-from billing import pages_budgets, pages_notices, pages_statement, pages_usage
+from billing import pages_budgets, pages_invoices, pages_notices, pages_statement, pages_usage
 from billing.payments import pages as credit_pages
 from billing.payments import sandbox_pages
 from console import balance_events, preferences, purchase_events
@@ -56,6 +56,7 @@ urlpatterns = [
     path("credits/events", purchase_events.events, name="purchase_events"),
     path("credits/top-up", credit_pages.top_up, name="auto_top_up"),
     path("credits/card/forget", credit_pages.forget_card, name="forget_card"),
+    path("invoices/", pages_invoices.page, name="invoices"),
     path("sandbox/checkout/<slug:session_id>/", sandbox_pages.checkout, name="sandbox_checkout"),
     path("sandbox/checkout/<slug:session_id>/confirm", sandbox_pages.confirm, name="sandbox_confirm"),
     path("sandbox/receipts/<slug:charge_id>/", sandbox_pages.receipt, name="sandbox_receipt"),

@@ -18,6 +18,7 @@ MAKERS = (
     "/budgets/",
     "/notices/",
     "/credits/",
+    "/invoices/",
     "/keys/",
     "/members/",
     "/audit/",
