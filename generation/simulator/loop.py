@@ -83,7 +83,7 @@ class Loop:
 
     def dispatch(self, now: float) -> None:
         """Idle machines claim until nothing is left that may run."""
-        free, claim = self.free, self.pool.claim
+        free, claim, watched = self.free, self.pool.claim, self.scenario.watched
         while free:
             claimed = claim(now)
             if claimed is None:
@@ -97,8 +97,11 @@ class Loop:
             if job.started_at is None:
                 job.started_at = now
                 tally = self.tallies[lane.slug]
-                tally.waits.append(now - job.queued_at)
-                tally.started_at.append(now)
+                if watched is not None and job.organization.name == watched:
+                    tally.watched_waits.append(now - job.queued_at)
+                else:
+                    tally.waits.append(now - job.queued_at)
+                    tally.started_at.append(now)
             ends, handler = job.left_ms, self._deliver
             if job.nan_at:
                 ends, handler = ends - (1.0 - job.nan_at) * job.run_ms, self._blow_up

@@ -13,7 +13,8 @@ LEAST_BACKLOG = 0.1  # of the span: an organization or lane that waited less isn
 
 @dataclass(frozen=True)
 class LaneReport:
-    """One lane over the whole span. Waits are of jobs that started and, with their age, of those that still wait;
+    """One lane over the whole span. Waits are of jobs that started and, with their age, of those that still wait
+    (without those of an organization that is watched);
     times in system are of delivered jobs. `share` is of all GPU-time that was given. `jain` is between its
     organizations that waited a tenth of the span or longer: GPU-seconds per second of waiting."""
 
@@ -43,6 +44,18 @@ class LaneReport:
 
 
 @dataclass(frozen=True)
+class Watched:
+    """The organization that a scenario watches, apart from the others of its lane."""
+
+    organization: str
+    lane: str
+    started: int
+    waiting: int
+    wait_p95_s: float | None
+    gpu_s: float
+
+
+@dataclass(frozen=True)
 class Report:
     """The run. `wasted_gpu_s` ran and had to run again (or was given up) as the fleet is set, and beside it what the
     same losses come to without checkpoints; `wasted_nan_gpu_s` was lost to blow-ups, which no checkpoint saves.
@@ -65,6 +78,7 @@ class Report:
     cost_micro_dollars: int
     cost_per_clip_micro_dollars: int | None
     lanes: list[LaneReport]
+    watched: Watched | None = None
 
     def lane(self, slug: str) -> LaneReport:
         return next(lane for lane in self.lanes if lane.lane == slug)
@@ -107,6 +121,7 @@ def report_of(loop: Loop) -> Report:
         cost_micro_dollars=cost,
         cost_per_clip_micro_dollars=cost // delivered if delivered else None,
         lanes=lanes,
+        watched=_watched(loop),
     )
 
 
@@ -124,7 +139,8 @@ def _close(loop: Loop, horizon: float) -> None:
 
 def _lane_report(loop: Loop, lane: Lane, given: float) -> LaneReport:
     tally, horizon = loop.tallies[lane.slug], loop.scenario.horizon_s
-    unstarted = still_waiting(lane)
+    watched = lane.organizations.get(loop.scenario.watched)
+    unstarted = [job for job in still_waiting(lane) if job.organization is not watched]
     waits = tally.waits + [horizon - job.queued_at for job in unstarted]
     wait_p50, wait_p95, wait_p99 = quantiles(waits, (0.5, 0.95, 0.99))
     system_p50, system_p95 = quantiles(tally.in_system, (0.5, 0.95))
@@ -134,7 +150,7 @@ def _lane_report(loop: Loop, lane: Lane, given: float) -> LaneReport:
         offered=tally.offered,
         refused_rate=tally.refused_rate,
         refused_open=tally.refused_open,
-        started=len(tally.waits),
+        started=len(tally.waits) + len(tally.watched_waits),
         delivered=tally.delivered,
         failed=tally.failed,
         waiting=lane.waiting,
@@ -153,6 +169,19 @@ def _lane_report(loop: Loop, lane: Lane, given: float) -> LaneReport:
         raises=tally.raises,
         jain=jain([_rate(o) for o in lane.organizations.values() if _compared(o, horizon)]),
     )
+
+
+def _watched(loop: Loop) -> Watched | None:
+    name, horizon = loop.scenario.watched, loop.scenario.horizon_s
+    for lane in loop.pool.lanes.values():
+        organization = lane.organizations.get(name)
+        if name is not None and organization is not None:
+            waiting = [job for job in still_waiting(lane) if job.organization is organization]
+            started = loop.tallies[lane.slug].watched_waits
+            waits = started + [horizon - job.queued_at for job in waiting]
+            (p95,) = quantiles(waits, (0.95,))
+            return Watched(str(name), lane.slug, len(started), len(waiting), p95, organization.gpu_ms / 1000)
+    return None
 
 
 def _compared(organization: Organization, horizon: float) -> bool:

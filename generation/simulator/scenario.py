@@ -79,7 +79,10 @@ class Raising:
 
 @dataclass(frozen=True)
 class Scenario:
-    """One run, complete: the same scenario gives the same report. `arrivals` are in order of their time."""
+    """One run, complete: the same scenario gives the same report. `arrivals` are in order of their time.
+
+    The organization named `watched`, a flooder say, is reported apart from the others of its lane.
+    """
 
     name: str
     words: str
@@ -92,3 +95,4 @@ class Scenario:
     preemption: Preemption | None = None
     raising: Raising | None = None
     capacity_units_micro: int | None = None
+    watched: object = None

@@ -2,7 +2,8 @@
 
 
 class Tally:
-    """Counts of one lane. `waits` are in order of their starts, whose moments are in `started_at` (seconds)."""
+    """Counts of one lane. `waits` are in order of their starts, whose moments are in `started_at` (seconds);
+    those of the organization that is watched are apart."""
 
     __slots__ = (
         "credit_micro",
@@ -22,6 +23,7 @@ class Tally:
         "wasted_ms",
         "wasted_nan_ms",
         "wasted_without_ms",
+        "watched_waits",
     )
 
     def __init__(self) -> None:
@@ -29,5 +31,6 @@ class Tally:
         self.late = self.credit_micro = self.preempted = self.lost_attempts = self.raises = 0
         self.gpu_ms = self.wasted_ms = self.wasted_without_ms = self.wasted_nan_ms = 0.0
         self.waits: list[float] = []
+        self.watched_waits: list[float] = []
         self.started_at: list[float] = []
         self.in_system: list[float] = []

@@ -146,7 +146,8 @@ def flood(ask: Ask, *, keys: int = 200, steps: int = 50, per_gpu_s: float = 0.00
     words = (
         f"One Plus organization asks for half of the fleet through {keys} keys, in clips of {steps} steps."
     )
-    return _scenario("flood", words, ask, in_order(iter([*usual(ask), *flooding])))
+    scenario = _scenario("flood", words, ask, in_order(iter([*usual(ask), *flooding])))
+    return replace(scenario, watched="flooder")
 
 
 def small_flood(ask: Ask) -> Scenario:
