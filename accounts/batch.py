@@ -41,10 +41,12 @@ def read(statements: Sequence[Statement]) -> list[list[tuple]]:
             f"EXECUTE {name} ({', '.join(['%s'] * len(params))})" if params else f"EXECUTE {name}"
             for name, (_, params) in zip(names, statements, strict=True)
         ]
-        cursor.execute("; ".join(calls), [value for _, params in statements for value in params])
+        # Each call is rendered by itself: the pieces are small enough for psycopg to know them again.
+        rendered = [cursor.mogrify(call, params) for call, (_, params) in zip(calls, statements, strict=True)]
+        cursor.execute("; ".join(rendered))
         found = []
         for _ in statements:
-            found.append(cursor.fetchall() if cursor.description else [])
+            found.append(cursor.fetchall() if cursor.pgresult.nfields else [])
             cursor.nextset()
         return found
 

@@ -76,6 +76,7 @@ MIDDLEWARE = [
     # After PlainErrors, so that allauth sees its own exceptions first: "sign in again" is one of them.
     "allauth.account.middleware.AccountMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "console.requests.in_one_thread",
 ]
 
 ROOT_URLCONF = "console.urls"
