@@ -13,6 +13,7 @@ from billing.payments import pages as credit_pages
 from billing.payments import sandbox_pages
 from console import balance_events, preferences, purchase_events
 from console.operations import jobs as operate_jobs
+from console.operations import lane_changes as operate_lane_changes
 from console.operations import lanes as operate_lanes
 from console.operations import models as operate_models
 from console.operations import workers as operate_workers
@@ -79,9 +80,13 @@ urlpatterns = [
     path("operate/jobs/<job:job_id>/", operate_jobs.job, name="operate_job"),
     path("operate/lanes/", operate_lanes.lanes, name="operate_lanes"),
     path("operate/lanes/events", operate_lanes.events, name="operate_lanes_events"),
-    path("operate/lanes/<slug:slug>/preview", operate_lanes.preview, name="operate_lane_preview"),
-    path("operate/lanes/<slug:slug>/weight", operate_lanes.change, name="operate_lane_weight"),
-    path("operate/changes/<int:entry_id>/undo", operate_lanes.undo, name="operate_undo"),
+    path(
+        "operate/lanes/<slug:slug>/<slug:field>/preview",
+        operate_lane_changes.preview,
+        name="operate_lane_preview",
+    ),
+    path("operate/lanes/<slug:slug>/<slug:field>", operate_lane_changes.change, name="operate_lane_change"),
+    path("operate/changes/<int:entry_id>/undo", operate_lane_changes.undo, name="operate_undo"),
     path("operate/models/", operate_models.models, name="operate_models"),
     path("operate/models/<int:model_id>/gate", operate_models.gate, name="operate_model_gate"),
     path("operate/models/<int:model_id>/<slug:verb>", operate_models.change, name="operate_model_change"),

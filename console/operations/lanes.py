@@ -1,27 +1,30 @@
-"""Lanes: the table, the live queue wait, and weights that change with a reason and can be undone."""
+"""Lanes: the table, the live queue wait, the panel that changes a lane, and the newest changes."""
 
 from collections.abc import AsyncIterator
 from dataclasses import asdict
 from datetime import datetime, timedelta
 
-from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.utils import timezone
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET
 
-from accounts import actions, second_factor
+from accounts import second_factor
 from accounts.doors import staff
 from accounts.errors import ApiError
 from accounts.models import AuditEntry, StaffRole, Tier, User
+from console.operations import lane_looks
 from generation import lane_board, queue_waits
 from generation.lane_actions import ChangeLaneWeight
+from generation.lane_board import LaneRow
 from generation.models import LaneOverride, Pool
 from generation.pages import live
+from generation.setting_actions import ChangeLaneSetting
 
 CHANGES_SHOWN = 12
-NAMES = (ChangeLaneWeight.name, f"{ChangeLaneWeight.name}.undo")
+MADE = (ChangeLaneWeight.name, ChangeLaneSetting.name)
+NAMES = (*MADE, *(f"{name}.undo" for name in MADE))
 EXPIRIES = (
     ("", "Until it is undone"),
     ("15", "15 minutes"),
@@ -36,50 +39,9 @@ WAITS_EVERY = timedelta(seconds=5)
 @require_GET
 @staff(StaffRole.Role.OPERATOR)
 def lanes(request: HttpRequest, person: User) -> HttpResponse:
-    """The page; `?edit=<lane>` opens the panel that changes a weight."""
-    return _page(request, {"edit": request.GET.get("edit", "")})
-
-
-@require_GET
-@staff(StaffRole.Role.OPERATOR)
-def preview(request: HttpRequest, person: User, slug: str) -> HttpResponse:
-    """What a new weight would do, in a sentence, before anything is applied."""
-    shown = {}
-    try:
-        shown["preview"] = _action(slug, request.GET.get("weight", "")).preview()
-    except ApiError as error:
-        shown["error"] = error
-    return render(request, "console/parts/lane_preview.html", shown)
-
-
-@require_POST
-@staff(StaffRole.Role.OPERATOR)
-def change(request: HttpRequest, person: User, slug: str) -> HttpResponse:
-    """Apply a new weight."""
-    given = {name: request.POST.get(name, "") for name in ("weight", "reason", "expires")}
-    try:
-        entry = actions.perform(
-            _action(slug, given["weight"]), person, given["reason"], _expiry(given["expires"])
-        )
-    except ApiError as error:
-        return _page(request, {"edit": slug, "error": error, "given": given}, status=error.status)
-    before, after = entry.before["weight"], entry.after["weight"]
-    messages.success(request, f"{slug} went from weight {before:g} to {after:g}, from the next claim on.")
-    return redirect("operate_lanes")
-
-
-@require_POST
-@staff(StaffRole.Role.OPERATOR)
-def undo(request: HttpRequest, person: User, entry_id: int) -> HttpResponse:
-    """Take a change back."""
-    entry = get_object_or_404(AuditEntry, pk=entry_id, action=ChangeLaneWeight.name)
-    slug = entry.target.partition(":")[2]
-    try:
-        undone = actions.revert(ChangeLaneWeight(slug), entry, person, request.POST.get("reason", ""))
-        messages.success(request, f"{slug} is back at weight {undone.after['weight']:g}.")
-    except ApiError as error:
-        messages.error(request, error.message)
-    return redirect("operate_lanes")
+    """The page; `?edit=<lane>&field=<setting>` opens the panel that changes it, with `&value=` it is simulated too."""
+    asked = {name: request.GET.get(name, "") for name in ("edit", "field", "value", "reason", "expires")}
+    return page(request, person, {"edit": asked["edit"], "field": asked["field"], "given": asked})
 
 
 async def events(request: HttpRequest) -> HttpResponseBase:
@@ -103,38 +65,46 @@ async def _board_events() -> AsyncIterator[str]:
         yield one
 
 
-def _page(request: HttpRequest, shown: dict, status: int = 200) -> HttpResponse:
+def page(request: HttpRequest, person: User, shown: dict, status: int = 200) -> HttpResponse:
+    """The page with its panel open where `shown` says which lane and what it was given."""
     now = timezone.now()
     boards = lane_board.board(now)
     rows = {row.lane.slug: row for board in boards for row in board.rows}
-    page = {
+    editing = rows.get(shown["edit"])
+    parts = {
         **shown,
         "boards": boards,
-        "editing": rows.get(shown["edit"]),
+        "editing": editing,
         "expiries": EXPIRIES,
         "changes": _changes(now),
         **_waits(now),
     }
-    return render(request, "console/operate_lanes.html", page, status=status)
+    if editing:
+        parts |= _panel(person, editing, shown)
+    return render(request, "console/operate_lanes.html", parts, status=status)
 
 
-def _action(slug: str, weight: str) -> ChangeLaneWeight:
-    try:
-        return ChangeLaneWeight(slug, float(weight))
-    except ValueError:
-        raise ApiError("invalid_value", "Give the weight as a number.", param="weight") from None
-
-
-def _expiry(minutes: str) -> datetime | None:
-    if not minutes:
-        return None
-    if minutes not in dict(EXPIRIES):
-        raise ApiError("invalid_value", "Choose one of the listed times.", param="expires")
-    return timezone.now() + timedelta(minutes=int(minutes))
+def _panel(person: User, editing: LaneRow, shown: dict) -> dict:
+    """The panel's parts: which setting, what is in force, and what was asked for, simulated."""
+    field = shown["field"] if shown["field"] in lane_looks.FIELDS else "weight"
+    panel = {
+        "field": field,
+        "fields": [(name, setting.label) for name, setting in lane_looks.FIELDS.items()],
+        "setting": lane_looks.FIELDS[field],
+        "baseline": getattr(editing.lane, field),
+        "in_force": getattr(editing.settings, field),
+    }
+    given = shown["given"]
+    if given["value"]:
+        try:
+            panel["seen"] = lane_looks.look(person, editing.lane.slug, field, given["value"])
+        except ApiError as error:
+            panel["error"] = shown.get("error") or error
+    return panel
 
 
 def _changes(now: datetime) -> list[dict]:
-    """The newest changes of weights, with whether each can still be undone; two queries."""
+    """The newest changes of lanes, with whether each can still be undone; two queries."""
     entries = list(AuditEntry.objects.filter(action__in=NAMES).order_by("-at", "-id")[:CHANGES_SHOWN])
     made = [entry.undo["override"] for entry in entries if entry.undo]
     overrides = LaneOverride.objects.filter(pk__in=made, removed_at=None)
@@ -143,11 +113,20 @@ def _changes(now: datetime) -> list[dict]:
         {
             "entry": entry,
             "lane": entry.target.partition(":")[2],
-            "undoes": entry.action == NAMES[1],
+            "undoes": entry.action not in MADE,
+            **_said(entry),
             "stands": bool(entry.undo) and entry.undo["override"] in standing,
         }
         for entry in entries
     ]
+
+
+def _said(entry: AuditEntry) -> dict:
+    """Which setting an entry is about, and its values in words."""
+    field = next((name for name in lane_looks.FIELDS if name in entry.before), "weight")
+    setting = lane_looks.FIELDS[field]
+    before, after = entry.before.get(field), entry.after.get(field)
+    return {"label": setting.label.lower(), "before": setting.words(before), "after": setting.words(after)}
 
 
 def _waits(now: datetime) -> dict:

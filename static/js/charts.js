@@ -3,10 +3,10 @@
 // The JSON: {kind: "bar" | "line", stacked, unit, dates, target?: {value, label}, series: [{name, tier?, x: [], y: [], links?: []}]}.
 // `dates` means that x are moments in UTC, and they are shown in UTC, as the page's own tables are. A series takes its
 // tier's colour, or the next of a fixed row; its name stands in the legend, and the same figures in the table behind it.
-// A point with a link opens the rows that it counts.
+// A point with a link opens the rows that it counts. A figure that htmx puts into the page is drawn when it is there.
 
 const ROW = ["--accent", "--tier-enterprise", "--warning", "--tier-pro", "--tier-plus", "--danger", "--ok", "--tier-free"];
-const figures = [...document.querySelectorAll("figure[data-chart]")];
+const figures = () => [...document.querySelectorAll("figure[data-chart]")];
 const resized = new ResizeObserver((changes) => {
   for (const { target } of changes) if (target.data) window.Plotly.Plots.resize(target);
 });
@@ -67,9 +67,11 @@ function opening(plot, series) {
   plot.on("plotly_click", ({ points }) => { if (points[0].customdata) window.location.assign(points[0].customdata); });
 }
 
-function draw() {
+const drawnAlready = (figure) => figure.querySelector("[data-plot]").data;
+
+function draw(these = figures()) {
   if (!window.Plotly) return;
-  for (const figure of figures) {
+  for (const figure of these) {
     const data = JSON.parse(figure.querySelector("script[type='application/json']").textContent);
     const plot = figure.querySelector("[data-plot]");
     legend(figure, data.series);
@@ -79,7 +81,8 @@ function draw() {
   }
 }
 
-document.addEventListener("backlot:theme", draw);
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+document.addEventListener("backlot:theme", () => draw());
+document.addEventListener("htmx:afterSwap", () => draw(figures().filter((figure) => !drawnAlready(figure))));
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw());
 if (document.readyState === "complete") draw();
-else window.addEventListener("load", draw);
+else window.addEventListener("load", () => draw());

@@ -19,9 +19,17 @@ def weight(slug: str) -> float:
     return lane_settings.effective(lane, timezone.now()).weight
 
 
-def change(client, slug="clips-plus", **fields):
-    fields = {"weight": "4", "reason": "Plus waits too long", "expires": "60", **fields}
-    return client.post(f"/operate/lanes/{slug}/weight", fields)
+def seen(client, slug="clips-plus", field="weight", value="4") -> str:
+    """The token that the preview of a change gives out."""
+    html = client.get(f"/operate/lanes/{slug}/{field}/preview", {"value": value}).content.decode()
+    return (re.findall(r'name="seen" value="([^"]+)"', html) or [""])[0]
+
+
+def change(client, slug="clips-plus", field="weight", **fields):
+    """Look at a change and apply it; `fields` replace what the form says."""
+    token = seen(client, slug, field, fields.get("value", "4"))
+    fields = {"value": "4", "reason": "Plus waits too long", "expires": "60", "seen": token, **fields}
+    return client.post(f"/operate/lanes/{slug}/{field}", fields)
 
 
 def test_jobs_of_all_organizations_are_listed_with_lane_and_age_but_no_prompt(django_assert_max_num_queries):
@@ -53,11 +61,11 @@ def test_filters_by_state_pool_and_tier():
 
 def test_a_weight_is_previewed_without_being_changed():
     client, _ = operator()
-    html = client.get("/operate/lanes/clips-plus/preview", {"weight": "4"}).content.decode()
+    html = client.get("/operate/lanes/clips-plus/weight/preview", {"value": "4"}).content.decode()
     assert "Plus in clips goes from weight 2 to 4" in html
-    assert (
-        "A weight lies between" in client.get("/operate/lanes/clips-plus/preview?weight=0").content.decode()
-    )
+    html = client.get("/operate/lanes/clips-plus/weight/preview?value=0").content.decode()
+    assert "Weight lies between" in html
+    assert 'name="seen"' not in html
     assert weight("clips-plus") == 2
     assert not LaneOverride.objects.exists()
 
@@ -83,10 +91,10 @@ def test_a_changed_weight_is_in_force_audited_and_undone():
     "fields",
     [
         {"reason": "  "},
-        {"weight": "heavy"},
-        {"weight": "0"},
-        {"weight": "nan"},
-        {"weight": ""},
+        {"value": "heavy"},
+        {"value": "0"},
+        {"value": "nan"},
+        {"value": ""},
         {"expires": "7"},
     ],
 )

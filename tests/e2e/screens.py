@@ -162,10 +162,11 @@ def fill_the_lanes(studio: Studio) -> None:
     context = studio.context(OPERATOR, "light", DESK)
     page = context.pages[0]
     page.goto("/operate/lanes/?edit=clips-plus")
-    page.locator("#weight").fill("4")
+    page.locator("#value").fill("4")
+    page.locator("#lane-preview figure").first.wait_for()
     page.locator("#reason").fill("Free-tier rush: Plus waits longer than a minute")
     page.locator("#expires").select_option("60")
-    page.get_by_role("button", name="Change the weight").click()
+    page.get_by_role("button", name="Apply the change").click()
     page.locator(".messages").wait_for()
     context.close()
     time.sleep(WAITED_S)

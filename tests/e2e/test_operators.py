@@ -50,13 +50,13 @@ def test_a_weight_is_changed_with_a_reason_seen_in_the_audit_and_undone(page, si
     expect(page.locator("[data-live]")).to_have_text("live")
     page.get_by_role("link", name="Change the weight of clips-plus").click()
     page.wait_for_url(lambda url: "clips-plus" in url)  # and its load: only then do scripts hear the typing
-    page.locator("#weight").fill("4")
+    page.locator("#value").fill("4")
     expect(page.locator("#lane-preview")).to_contain_text("goes from weight 2 to 4")
-    page.get_by_role("button", name="Change the weight").click()
+    page.get_by_role("button", name="Apply the change").click()
     expect(page.locator("#reason")).to_be_focused()  # no reason, no change
     page.locator("#reason").fill("Plus waits too long")
     page.locator("#expires").select_option("60")
-    page.get_by_role("button", name="Change the weight").click()
+    page.get_by_role("button", name="Apply the change").click()
     expect(page.locator(".messages")).to_contain_text("clips-plus went from weight 2 to 4")
     expect(row(page, "clips", "plus").locator("td").nth(1)).to_have_text("4")
     line = page.locator("tr", has_text="Plus waits too long")
