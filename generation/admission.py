@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -16,7 +16,16 @@ from accounts.models import TierTerms
 from billing import access, waterfall
 from billing.models import Decision
 from billing.payments import top_up
-from generation import calibration, registry, specs, tickets
+from generation import (
+    calibration,
+    finalization,
+    overload,
+    registry,
+    repeat_cache,
+    routing,
+    specs,
+    tickets,
+)
 from generation.models import Job, Kind, Lane, RegisteredModel
 from generation.policy import cost
 from generation.specs import ClipSpec, CodeSpec
@@ -105,17 +114,22 @@ def _submit(
     now = timezone.now()
     weighed = weigh(caller, fields, now)
     screening = _screened(caller, weighed, now)
-    asked = _Asked(caller, weighed, screening, idempotency_key, request_hash, source)
+    lane = routing.lane_for(weighed.terms.tier_id, weighed.model, weighed.spec.precision)
+    repeats = _repeated(caller, weighed, fields)
+    if repeats is None:
+        overload.require_room(lane, caller.organization.pk, weighed.model, weighed.gpu_ms, now)
+    asked = _Asked(caller, weighed, screening, idempotency_key, request_hash, source, lane, repeats)
     try:
-        job, decision = _decide(asked, now)
-        if job is None and decision.top_up_helps and _topped_up(caller, decision):
-            job, decision = _decide(asked, timezone.now(), top_up_tried=True)
+        job, decision = _decided(asked, now)
     except IntegrityError:
         # The same key came twice at once: the other request won, this one takes its answer and holds nothing.
         known = _known(caller, kind, idempotency_key, request_hash)
-        if known is None:
+        if known:
+            return known
+        if repeats is None:
             raise
-        return known
+        # What it repeats was deleted or withdrawn just now: it is made anew.
+        job, decision = _decided(replace(asked, repeats=None), now)
     if job is None:
         raise access.refusal(decision)
     return job
@@ -177,6 +191,22 @@ class _Asked:
     idempotency_key: str | None
     request_hash: str
     source: str
+    lane: Lane
+    repeats: Job | None
+
+
+def _repeated(caller: Caller, weighed: Weighed, fields: Mapping[str, Any]) -> Job | None:
+    """The finished clip that the request repeats exactly. Without a seed of its own it can't: it gets a new one."""
+    if weighed.kind != Kind.CLIP or fields.get("seed") in (None, ""):
+        return None
+    return repeat_cache.find(caller.organization.pk, specs.spec_hash(weighed.spec, weighed.model))
+
+
+def _decided(asked: _Asked, now: datetime) -> tuple[Job | None, Decision]:
+    job, decision = _decide(asked, now)
+    if job is None and decision.top_up_helps and _topped_up(asked.caller, decision):
+        job, decision = _decide(asked, timezone.now(), top_up_tried=True)
+    return job, decision
 
 
 def _topped_up(caller: Caller, decision: Decision) -> bool:
@@ -189,15 +219,12 @@ def _decide(asked: _Asked, now: datetime, *, top_up_tried: bool = False) -> tupl
     """ONE transaction: the model stays active; the decision (which locks the wallet), its hold, and the job."""
     caller, weighed = asked.caller, asked.weighed
     registry.require_active(weighed.model)
-    lane = Lane.objects.select_related("tier").get(
-        pool_id=weighed.model.pool_id, tier_id=weighed.terms.tier_id
-    )
     job_id = uuid.uuid4()
     request = _request(caller, weighed, job_id)
     made: list[Job] = []
 
     def with_hold(decision: Decision) -> list[batch.Statement]:
-        made.append(_job(asked, job_id, lane, decision, now))
+        made.append(_job(asked, job_id, decision, now))
         return [batch.insertion(made[0])]
 
     decision = access.decide_and_hold(
@@ -207,11 +234,14 @@ def _decide(asked: _Asked, now: datetime, *, top_up_tried: bool = False) -> tupl
         return None, decision
     job = made[0]
     job._state.adding, job.just_submitted = False, True
-    tickets.send_after_commit(lane.pool_id)
+    if asked.repeats is not None:
+        job.just_submitted = False
+        return finalization.deliver_repeat(job), decision
+    tickets.send_after_commit(asked.lane.pool_id)
     return job, decision
 
 
-def _job(asked: _Asked, job_id: uuid.UUID, lane: Lane, decision: Decision, now: datetime) -> Job:
+def _job(asked: _Asked, job_id: uuid.UUID, decision: Decision, now: datetime) -> Job:
     caller, weighed, spec = asked.caller, asked.weighed, asked.weighed.spec
     return Job(
         id=job_id,
@@ -221,7 +251,8 @@ def _job(asked: _Asked, job_id: uuid.UUID, lane: Lane, decision: Decision, now: 
         source=asked.source,
         kind=weighed.kind,
         model=weighed.model,
-        lane=lane,
+        lane=asked.lane,
+        repeat_of=asked.repeats,
         prompt=spec.prompt,
         spec=specs.stored(spec),
         spec_hash=specs.spec_hash(spec, weighed.model),

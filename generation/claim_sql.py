@@ -30,13 +30,21 @@ inside AS (
 SELECT lane_id, charged_gpu_ms, gpu_ms, charged_weight FROM ended
 """
 
+# The capacity in force: an override before the row's own, and never more than an endpoint that is full takes.
 POOL = """
-SELECT clock_timestamp(), p.virtual_time, p.capacity_units_micro,
-       CASE WHEN p.capacity_units_micro IS NULL THEN 0 ELSE
+SELECT clock_timestamp(), p.virtual_time, c.units_micro,
+       CASE WHEN c.units_micro IS NULL THEN 0 ELSE
          (SELECT coalesce(sum(o.running_units_micro), 0)::bigint FROM generation_laneorganization o
            WHERE o.running > 0 AND o.lane_id = ANY (ARRAY(SELECT slug FROM generation_lane WHERE pool_id = p.slug)))
        END
-  FROM generation_pool p WHERE p.slug = %s
+  FROM generation_pool p, LATERAL (SELECT least(
+    coalesce((SELECT (o.value #>> '{}')::numeric::bigint FROM generation_pooloverride o
+               WHERE o.pool_id = p.slug AND o.field = 'capacity_units_micro' AND o.removed_at IS NULL
+                 AND (o.expires_at IS NULL OR o.expires_at > clock_timestamp())
+               ORDER BY o.created_at DESC, o.id DESC LIMIT 1), p.capacity_units_micro),
+    (SELECT e.capacity_units_micro FROM generation_endpointload e
+      WHERE e.pool_id = p.slug AND e.at > clock_timestamp() - interval '15 seconds')) AS units_micro) AS c
+ WHERE p.slug = %s
 """
 
 LANES = """

@@ -34,19 +34,20 @@ class Deliverable:
 
 def clip_link(job: Job, *, attachment: bool = False) -> str:
     """A URL for the clip's file. Raises ApiError: not_ready, content_withdrawn, or not_found where there is none."""
-    if job.state == State.WITHDRAWN:
+    # A repeat's file is the original's: taken back or deleted there, it is here.
+    source = job.repeat_of if job.repeat_of_id else job
+    if State.WITHDRAWN in (job.state, source.state):
         raise withdrawn(job)
     if job.is_open:
         raise ApiError(
             "not_ready", f"{job.public_id} is {job.state}; its file comes when its status is completed."
         )
     asset = None
-    if job.state == State.DELIVERED and job.deleted_at is None:
-        asset = Asset.objects.filter(job=job, role="video", removed_at=None).first()
+    if job.state == State.DELIVERED and job.deleted_at is None and source.deleted_at is None:
+        asset = Asset.objects.filter(job=source, role="video", removed_at=None).first()
     if asset is None:
-        raise ApiError(
-            "not_found", f"{job.public_id} ended as {job.error_code or job.state} and has no file."
-        )
+        ended = "repeats a deleted clip" if job.repeat_of_id else f"ended as {job.error_code or job.state}"
+        raise ApiError("not_found", f"{job.public_id} {ended} and has no file.")
     return default_storage.url(asset.path, parameters=_disposition(job, asset.path, attachment=attachment))
 
 

@@ -87,6 +87,15 @@ def deliver_code(lease: Lease, ran: Ran, finish_reason: str) -> Job:
         return _finish(job, State.DELIVERED, "complete", charge, ran, finish_reason=finish_reason)
 
 
+def deliver_repeat(job: Job) -> Job:
+    """An exact repeat of a finished clip, in the transaction that admits it: no step runs, the price of a repeat is
+    charged, and the file is the original's. The database refuses it where that is not deliverable (any more)."""
+    with transaction.atomic():
+        charge = _settle(job, "cached", job.units_micro, Ran(), "cached")
+        cause = f"an exact repeat; served from {job.repeat_of.public_id}"
+        return _finish(job, State.DELIVERED, cause, charge, None)
+
+
 def cancel_running(lease: Lease, ran: Ran) -> Job:
     """Its owner stopped it: charged for the steps that ran or the tokens that were delivered."""
     with transaction.atomic():

@@ -3,8 +3,9 @@
 import uuid
 from functools import cached_property
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Q
+from django.db.models import Q, Value
 from django.db.models.functions import Now
 
 from accounts.models import Override
@@ -160,6 +161,8 @@ class RegisteredModel(models.Model):
     kind = models.CharField(max_length=8, choices=Kind.choices)
     status = models.CharField(max_length=12, choices=Status.choices, default=Status.CANDIDATE)
     pool = models.ForeignKey(Pool, on_delete=models.PROTECT, related_name="models")
+    # Other pools of its kind whose workers load it too; see routing.py.
+    also_pools = ArrayField(models.SlugField(), db_default=Value([], ArrayField(models.SlugField())))
     folder = models.CharField(max_length=400, help_text="A folder, relative to the project or absolute.")
     description = models.TextField(blank=True)
     precision = models.CharField(max_length=8, default="fp32", help_text="the full one: bf16 or fp32")

@@ -48,10 +48,18 @@ def visible(organization_id: int) -> QuerySet[Job]:
 
 
 def _with_parts(jobs: QuerySet[Job]) -> QuerySet[Job]:
+    own_files = Prefetch("assets", Asset.objects.filter(role="video", removed_at=None), to_attr="files")
     return jobs.select_related("model", "lane__tier", "created_by").prefetch_related(
         Prefetch("attempts", Attempt.objects.order_by("fence"), to_attr="turns"),
-        Prefetch("assets", Asset.objects.filter(role="video", removed_at=None), to_attr="files"),
+        own_files,
+        # Two more queries where a repeat is among them, which delivers the file of another job.
+        Prefetch("repeat_of", Job.objects.prefetch_related(own_files)),
     )
+
+
+def files_of(job: Job) -> list[Asset]:
+    """What a job from here delivers: its own file, or that of the clip it repeats."""
+    return job.repeat_of.files if job.repeat_of_id else job.files
 
 
 def find(organization_id: int, job_id: UUID, kind: str | None = None) -> Job:
@@ -89,16 +97,17 @@ def page(organization_id: int, *, kind: str = "", state: str = "", before: UUID 
 
 def credential_states(jobs: list[Job]) -> dict[UUID, str]:
     """Job → how the credentials of its delivered file verified; one query for all."""
-    digests = {asset.digest: job.pk for job in jobs for asset in job.files}
+    digests = {asset.digest for job in jobs for asset in files_of(job)}
     if not digests:
         return {}
     found = Credential.objects.filter(signed_digest__in=digests).values_list("signed_digest", "state")
-    return {digests[digest]: state for digest, state in found}
+    states = dict(found)
+    return {job.pk: states[asset.digest] for job in jobs for asset in files_of(job) if asset.digest in states}
 
 
 def story(job: Job) -> Story:
     """All that happened to a job; five queries beside those of `find`."""
-    subject = str(job.pk)
+    subject = str(job.repeat_of_id or job.pk)  # a repeat's file was scanned and signed as the original's
     charges = Charge.objects.filter(usage_event__hold=job.hold_id).select_related(
         "usage_event", "price_version"
     )

@@ -40,7 +40,7 @@ class PoolSettings(models.Model):
 
 
 class PoolOverride(Override):
-    """One live change of a pool's settings."""
+    """One live change of a pool's settings, or of the capacity on its own row (claim_sql.py reads it)."""
 
     pool = models.ForeignKey(Pool, on_delete=models.PROTECT, related_name="overrides")
 
@@ -49,7 +49,15 @@ class PoolOverride(Override):
         constraints = [
             *Override.Meta.constraints,
             models.CheckConstraint(
-                condition=Q(field__in=("preempt_after_s", "most_preemptions", "soon_s", "most_wait_s")),
+                condition=Q(
+                    field__in=(
+                        "preempt_after_s",
+                        "most_preemptions",
+                        "soon_s",
+                        "most_wait_s",
+                        "capacity_units_micro",
+                    )
+                ),
                 name="pool_override_field_known",
             ),
         ]
@@ -117,13 +125,18 @@ class EndpointLoad(models.Model):
     running = models.PositiveIntegerField(default=0)
     waiting = models.PositiveIntegerField(default=0)
     cache_share = models.FloatField(default=0)  # of one
+    # What may run at once while it is full; NULL where it has room. It counts for 15 s (claim_sql.py).
+    capacity_units_micro = models.BigIntegerField(null=True)
     problem = models.TextField(blank=True, default="")  # why it could not be read; "" where it was
 
     class Meta:
         constraints = [
             models.CheckConstraint(
                 name="endpoint_cache_is_a_share", condition=Q(cache_share__gte=0, cache_share__lte=1)
-            )
+            ),
+            models.CheckConstraint(
+                name="endpoint_capacity_positive", condition=Q(capacity_units_micro__gt=0)
+            ),
         ]
 
     def __str__(self) -> str:

@@ -2,10 +2,13 @@
 
 from django.utils import timezone
 
-from generation import auto_raise, preemption
+from generation import auto_raise, endpoints, preemption, routing
 
 
 def run() -> None:
+    """One round. The endpoints last: they are the one thing here that may keep somebody waiting."""
     now = timezone.now()
     preemption.run(now)
     auto_raise.run(now)
+    routing.reroute()
+    endpoints.look()

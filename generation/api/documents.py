@@ -20,6 +20,7 @@ class Backlot(Schema):
     steps_run: int
     checkpoints: int
     seed: int
+    repeat_of: str | None
     precision: str
     queue_position: int | None
     eta_s: float | None

@@ -41,12 +41,15 @@ POLL_LEAST_MS, POLL_MOST_MS, POLLS_PER_WAIT = 500, 5_000, 10
 
 def visible_clips(organization_id: int) -> QuerySet[Job]:
     """The clips that an organization sees, with all that `video` reads: three queries, however many clips."""
+    own_files = Prefetch("assets", Asset.objects.filter(role="video", removed_at=None), to_attr="live_assets")
     return (
         Job.objects.filter(organization_id=organization_id, kind=Kind.CLIP, deleted_at=None)
         .select_related("model", "lane__tier")
         .prefetch_related(
             Prefetch("attempts", Attempt.objects.filter(ended_at=None), to_attr="live_attempts"),
-            Prefetch("assets", Asset.objects.filter(role="video", removed_at=None), to_attr="live_assets"),
+            own_files,
+            # Two more queries where a repeat is among them, which delivers the file of another job.
+            Prefetch("repeat_of", Job.objects.prefetch_related(own_files)),
         )
     )
 
@@ -62,9 +65,14 @@ def just_queued(job: Job) -> Job:
     return visible_clips(job.organization_id).get(pk=job.pk)
 
 
+def files_of(job: Job) -> list[Asset]:
+    """What a job of visible_clips delivers: its own file, or that of the clip it repeats."""
+    return job.repeat_of.live_assets if job.repeat_of_id else job.live_assets
+
+
 def credential_states(jobs: Iterable[Job]) -> dict[str, str]:
     """Digest of a delivered file → how its credentials verified; one query for all jobs."""
-    digests = [asset.digest for job in jobs for asset in job.live_assets]
+    digests = [asset.digest for job in jobs for asset in files_of(job)]
     if not digests:
         return {}
     return dict(Credential.objects.filter(signed_digest__in=digests).values_list("signed_digest", "state"))
@@ -95,7 +103,7 @@ def video(job: Job, states: Mapping[str, str], standing: Standing | None = None)
 def _extras(
     job: Job, live: Attempt | None, states: Mapping[str, str], standing: Standing | None
 ) -> dict[str, Any]:
-    digest = job.live_assets[0].digest if job.live_assets else None
+    digest = next((asset.digest for asset in files_of(job)), None)
     return {
         "state": job.state,
         "stage": live.stage if live else job.state,
@@ -103,6 +111,7 @@ def _extras(
         "steps_run": steps_run(job, live),
         "checkpoints": max(job.checkpoints, live.checkpoints if live else 0),
         "seed": job.seed,
+        "repeat_of": job.repeat_of.public_id if job.repeat_of_id else None,
         "precision": precision(job),
         **where(standing),
         **money(job),

@@ -110,6 +110,7 @@ def body(found: Job, staff: bool, standings: Standings | None = None) -> dict:
         "card": card,
         "job": found,
         "story": story,
+        "files": history.files_of(found),
         "moments": timeline.moments(story),
         "credential": story.credentials[-1] if story.credentials else None,
         "answer": answer,

@@ -34,7 +34,7 @@ class EngineShelf:
     def load_all(self, pool: Pool) -> None:
         """Every active model of the pool at its own precision; one that can't be is reported, and the others serve."""
         for model in registry.available():
-            if model.pool_id == pool.pk:
+            if pool.pk in (model.pool_id, *model.also_pools):
                 try:
                     self.get(model)
                 except EngineError as problem:

@@ -18,6 +18,7 @@ from generation import dispatch, finalization
 from generation.finalization import Ran, SignedFile
 from generation.leases import Lease, lease_of
 from generation.models import Attempt, Job, Worker
+from safety import thresholds
 from safety.models import Credential, FrameClass, Scan, Verdict
 
 FILM = bytes(range(256)) * 40  # 10,240 bytes that no two ranges share
@@ -129,7 +130,12 @@ def withdraw(job: Job) -> None:
 
 def _pass_scan(job: Job, fence: int, digest: str) -> None:
     scan = Scan.objects.create(
-        subject=str(job.pk), fence=fence, purpose="final", digest=digest, frames_total=1, policy_version=1
+        subject=str(job.pk),
+        fence=fence,
+        purpose="final",
+        digest=digest,
+        frames_total=1,
+        policy_version=thresholds.policy_version(),
     )
     classes = [FrameClass.CHILD_SAFETY, *(name for name in FrameClass if name != FrameClass.CHILD_SAFETY)]
     Verdict.objects.bulk_create(
