@@ -167,7 +167,7 @@ def made_up(found: Trace, lanes: Sequence[Lane]) -> Trace:
             at_s += chance.expovariate(each_s / (estimate / 1000))
     arrivals.sort(key=lambda arrival: arrival.at_s)
     words = (
-        f"Only {_jobs(len(found.arrivals))} in the last hour, too few to tell. This is a made-up one of "
+        f"{_few(len(found.arrivals))} in the last hour, too few to tell. This is a made-up one of "
         f"{span / 60:.0f} min on {_slots(found.slots)}: {len(arrivals)} jobs, every lane asking for the same GPU time, "
         f"together for {MADE_UP_LOAD:g} times what there is."
     )
@@ -225,11 +225,17 @@ def _p95(report: LaneReport) -> float:
 
 
 def _seconds(value: float) -> str:
-    return f"{value:.1f} s" if value < 10 else f"{value:,.0f} s"
+    if value < 120:
+        return f"{value:.1f} s" if value < 10 else f"{value:.0f} s"
+    return f"{value / 60:.1f} min" if value < 600 else f"{value / 60:,.0f} min"
 
 
 def _jobs(count: int) -> str:
     return "1 job" if count == 1 else f"{count} jobs"
+
+
+def _few(count: int) -> str:
+    return f"Only {_jobs(count)}" if count else "No job"
 
 
 def _slots(count: int) -> str:

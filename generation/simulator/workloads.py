@@ -4,6 +4,8 @@ The fleet is the large one of published estimates: 2.4 s a step, 50 steps on pai
 4 s for the rest of the device's part. 0.007 requests a second per GPU load it to about 72 %, as 20 requests a second
 load 4,000 GPUs where each clip costs 30 % more than its steps. Of the requests 45 % are free.
 
+The usual requests are drawn first: of one seed they are the same in every scenario that has them.
+
 Admission is modelled by requests per minute (organization and key) and open jobs, as in the tier table. Allowance,
 credit, budgets and units in flight are not: whoever floods is taken to be able to pay.
 """
@@ -137,7 +139,7 @@ def flood(ask: Ask, *, keys: int = 200, steps: int = 50, per_gpu_s: float = 0.00
 
     `steps` makes its clips smaller; it then asks for as many more of them.
     """
-    per_s = ask.gpus * per_gpu_s * 50 / steps
+    regular, per_s = usual(ask), ask.gpus * per_gpu_s * 50 / steps
     at_s, number, flooding = ask.chance.expovariate(per_s), 0, []
     while at_s < ask.horizon_s:
         flooding.append(clip(ask.chance, at_s, "plus", "flooder", steps, key=number % keys))
@@ -146,7 +148,7 @@ def flood(ask: Ask, *, keys: int = 200, steps: int = 50, per_gpu_s: float = 0.00
     words = (
         f"One Plus organization asks for half of the fleet through {keys} keys, in clips of {steps} steps."
     )
-    scenario = _scenario("flood", words, ask, in_order(iter([*usual(ask), *flooding])))
+    scenario = _scenario("flood", words, ask, in_order(iter([*regular, *flooding])))
     return replace(scenario, watched="flooder")
 
 
@@ -158,7 +160,7 @@ def small_flood(ask: Ask) -> Scenario:
 def new_organizations(ask: Ask, count: int = 200) -> Scenario:
     """200 free organizations that were never here come at once and keep as much open as they may."""
     begins = ask.horizon_s / 6
-    every_s = 60.0
+    regular, every_s = usual(ask), 60.0
     coming = [
         clip(ask.chance, begins + round_ * every_s, "free", ("new", number), 30)
         for round_ in range(int((ask.horizon_s - begins) / every_s) + 1)
@@ -166,20 +168,19 @@ def new_organizations(ask: Ask, count: int = 200) -> Scenario:
         for _ in range(10)
     ]
     words = f"{count} new free organizations come at {begins / 60:.0f} min, each with ten clips and ten more a minute."
-    return _scenario("new-organizations", words, ask, in_order(iter([*usual(ask), *coming])))
+    return _scenario("new-organizations", words, ask, in_order(iter([*regular, *coming])))
 
 
 def machine_failures(ask: Ask, share: float = 0.05) -> Scenario:
     """5 % of the machines die within five minutes, at a third of the span, and are back after ten."""
     begins = ask.horizon_s / 3
-    machines = list(range(ask.gpus))
-    failures = []
+    regular, machines, failures = usual(ask), list(range(ask.gpus)), []
     for _ in range(max(1, round(share * ask.gpus))):
         machine = machines.pop(int(ask.chance.random() * len(machines)))
         failures.append(Failure(begins + 300.0 * ask.chance.random(), machine, 600.0))
     words = f"{len(failures)} of {ask.gpus} machines die within 5 min at {begins / 60:.0f} min; each is back after 10."
     failures.sort()
-    return replace(_scenario("machine-failures", words, ask, usual(ask)), failures=failures)
+    return replace(_scenario("machine-failures", words, ask, regular), failures=failures)
 
 
 def nan_storm(ask: Ask, share: float = 0.10) -> Scenario:

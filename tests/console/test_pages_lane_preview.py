@@ -25,7 +25,7 @@ def test_too_little_traffic_is_said_and_a_made_up_span_is_simulated():
     html = client.get("/operate/lanes/clips-plus/weight/preview", {"value": "8"}).content.decode()
     assert "Only 1 job in the last hour, too few to tell. This is a made-up one" in html
     assert html.count("<figure") == 2
-    assert re.search(r"p95 wait: Plus [\d.,]+ s → [\d.,]+ s", html)
+    assert re.search(r"p95 wait: Plus [\d.,]+ (s|min) → [\d.,]+ (s|min)", html)
 
 
 def test_the_made_up_span_shows_that_more_weight_means_less_waiting():
