@@ -8,7 +8,7 @@ from types import ModuleType
 import bench
 from bench.scratch import scratch_run
 
-OWN = {"__main__", "harness", "open_loop", "raw_admission", "scratch", "wan_shapes"}
+OWN = {"__main__", "harness", "open_loop", "raw_admission", "scratch", "tickets", "wan_shapes"}
 
 
 def names() -> list[str]:

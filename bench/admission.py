@@ -52,8 +52,8 @@ ROOMY |= {"units_in_flight_micro": 10**17, "allowance_day_micro": None, "allowan
 
 def measure(run: Run) -> Iterable[Figure]:
     """`decisions_per_second_*`, `decision_p50_ms_*`, `decision_p99_ms_*` for spread and hot."""
-    _models_serve()
-    _roomy_terms()
+    models_serve()
+    roomy_terms()
     customers = [_customer(f"bench-{number}", 10**9 * CREDIT) for number in range(ORGANIZATIONS)]
     with tempfile.TemporaryDirectory() as folder, _serving(Path(folder)) as url:
         asked = {
@@ -111,7 +111,7 @@ def _ok(seen: open_loop.Seen) -> open_loop.Seen:
     return seen
 
 
-def _models_serve() -> None:
+def models_serve() -> None:
     """The shipped clip model is active, as after its gate; nothing is generated here."""
     for model in RegisteredModel.objects.filter(status="candidate"):
         figures = {"figures": {"finite": 1.0}, "floors": {"finite": 1.0}, "passed": True, "seconds": 0.1}
@@ -130,7 +130,7 @@ def _models_serve() -> None:
             rollout.activate(model.pk, timezone.now())
 
 
-def _roomy_terms() -> None:
+def roomy_terms() -> None:
     """Terms under which only credits decide."""
     terms = TierTerms.objects.filter(tier=Tier.objects.get(pk="plus")).latest("effective_from")
     terms.pk, terms.effective_from = None, timezone.now()

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable
 
 from django.db import connection, transaction
 
+from bench import tickets
+from bench.admission import models_serve, roomy_terms
 from bench.harness import Figure, Run, percentile, seconds
 from generation import dispatch
 from generation.models import Worker
@@ -41,7 +43,6 @@ DROP TABLE bench_organizations;
 PREPARE = """
 CREATE TABLE bench_bare (id bigserial PRIMARY KEY, state text NOT NULL, queued_at timestamptz NOT NULL);
 CREATE INDEX ON bench_bare (queued_at) WHERE state = 'queued';
-ALTER TABLE generation_job DISABLE TRIGGER job_needs_active_model;
 """
 BARE = """
 UPDATE bench_bare SET state = 'running' WHERE id = ANY (ARRAY(
@@ -57,7 +58,11 @@ UPDATE bench_bare SET state = 'queued' WHERE state = 'running';
 
 
 def measure(run: Run) -> Iterable[Figure]:
-    """Rates and times of one claim and of a batch, and the rate of several claimers, at each depth of backlog."""
+    """The way from ticket to start; then rates and times of one claim and of a batch, and the rate of several claimers,
+    at each depth of backlog."""
+    models_serve()
+    roomy_terms()
+    yield from tickets.measure()
     worker = Worker.objects.create(
         pool_id="clips", host="bench", pid=1, device="none", seen_at=dispatch.clock()
     )

@@ -4,8 +4,15 @@ Every read is a probe of an index that holds only what may be next, so that neit
 its cap is ever stepped over. `%s` marks a parameter.
 """
 
+from accounts import batch
+from generation.models import Attempt, Job, Lane, RegisteredModel
+
 # The lock: tags, counts and caps of one pool are read and written by one claim at a time.
-LOCK_POOL = "SELECT slug FROM generation_pool WHERE slug = %s FOR NO KEY UPDATE"
+# Plans are kept as they are, whatever the parameters: a plan made anew costs more than all that it finds.
+LOCK_POOL = """
+SELECT set_config('plan_cache_mode', 'force_generic_plan', true) FROM generation_pool
+ WHERE slug = %s FOR NO KEY UPDATE
+"""
 
 ORPHANS = """
 SELECT j.id FROM generation_lane l CROSS JOIN LATERAL (
@@ -16,7 +23,7 @@ SELECT j.id FROM generation_lane l CROSS JOIN LATERAL (
  WHERE l.pool_id = %s ORDER BY j.queued_at LIMIT %s
 """
 
-# Among organizations all weights are 1: fair_share.corrected for one attempt is its error, and errors add up.
+# For organizations, which all have weight 1, this is fair_share.put_right: each attempt's error, and errors add up.
 CORRECTED = """
 WITH ended AS (
   UPDATE generation_attempt SET corrected = true
@@ -24,9 +31,13 @@ WITH ended AS (
      AND lane_id = ANY (ARRAY(SELECT slug FROM generation_lane WHERE pool_id = %s))
   RETURNING lane_id, organization_id, charged_gpu_ms, gpu_ms, charged_weight),
 inside AS (
-  UPDATE generation_laneorganization o SET tag = o.tag + e.error
-    FROM (SELECT lane_id, organization_id, sum(gpu_ms - charged_gpu_ms) AS error FROM ended GROUP BY 1, 2) e
-   WHERE o.lane_id = e.lane_id AND o.organization_id = e.organization_id)
+  UPDATE generation_laneorganization o
+     SET tag = greatest(o.tag, l.organization_virtual_time - o.owed) + e.error,
+         owed = greatest(0, l.organization_virtual_time
+                            - (greatest(o.tag, l.organization_virtual_time - o.owed) + e.error))
+    FROM (SELECT lane_id, organization_id, sum(gpu_ms - charged_gpu_ms)::float8 AS error
+            FROM ended GROUP BY 1, 2) e JOIN generation_lane l ON l.slug = e.lane_id
+   WHERE o.lane_id = e.lane_id AND o.organization_id = e.organization_id AND e.error <> 0)
 SELECT lane_id, charged_gpu_ms, gpu_ms, charged_weight FROM ended
 """
 
@@ -49,7 +60,7 @@ SELECT clock_timestamp(), p.virtual_time, c.units_micro,
 
 LANES = """
 SELECT slug, weight, floor, max_running, max_units_micro, tag, organization_virtual_time, recent_gpu_ms, recent_at,
-       at_cap_under
+       at_cap_under, owed
   FROM generation_lane WHERE pool_id = %s ORDER BY slug
 """
 
@@ -60,14 +71,15 @@ SELECT o.lane_id, o.field, o.value, o.created_at, o.expires_at, o.removed_at
  ORDER BY o.id
 """
 
-# The first organizations of each lane and the first jobs of each. To take n jobs, n places reach; and since one is
-# only taken from twice when those before it were taken from, each place needs one job fewer than the one before it
-# (and one more, to know whether it will be at its cap).
+# The first organizations of each lane and the first jobs of each. To take n jobs, n places reach, and as one is taken
+# from again only when those before it were, each needs one job fewer than the one before it (and one more, to know
+# whether it will be at its cap). Where many organizations wait they share the turns, so a few jobs of each will do:
+# if they don't, `ReadOn` says so.
 HEADS = """
-SELECT l.slug, o.id, o.organization_id, o.tag, o.running, o.running_units_micro, o.waiting, j.id, j.units_micro,
-       j.estimate_gpu_ms
+SELECT l.slug, o.id, o.organization_id, o.tag, o.running, o.running_units_micro, o.waiting, o.owed, j.id,
+       j.units_micro, j.estimate_gpu_ms
   FROM generation_lane l CROSS JOIN LATERAL (
-    SELECT row_number() OVER (ORDER BY tag, id) AS rank, * FROM (
+    SELECT row_number() OVER (ORDER BY tag, id) AS rank, count(*) OVER () AS places, * FROM (
       SELECT p.* FROM generation_laneorganization p
        WHERE p.lane_id = l.slug AND p.waiting > 0 AND NOT p.at_cap AND (%s OR EXISTS (
          SELECT 1 FROM generation_job
@@ -77,7 +89,8 @@ SELECT l.slug, o.id, o.organization_id, o.tag, o.running, o.running_units_micro,
   CROSS JOIN LATERAL (
     SELECT id, units_micro, estimate_gpu_ms, ahead_of_lane, queued_at FROM generation_job
      WHERE lane_id = o.lane_id AND organization_id = o.organization_id AND state = 'queued' AND id <> ALL (%s::uuid[])
-     ORDER BY ahead_of_lane DESC, queued_at, id LIMIT %s - o.rank) j
+     ORDER BY ahead_of_lane DESC, queued_at, id
+     LIMIT least(%s::int - o.rank + 2, 2 * %s::int / o.places + 1)) j
  WHERE l.pool_id = %s
  ORDER BY l.slug, o.rank, j.ahead_of_lane DESC, j.queued_at, j.id
 """
@@ -95,13 +108,14 @@ attempts AS (
   INSERT INTO generation_attempt (job_id, worker_id, lane_id, organization_id, fence, lease_seconds, lease_expires_at,
       started_at, outcome, detail, step, stage, resumed_from_step, checkpoints, preview, device, threads, stages,
       refused_checkpoints, charged_gpu_ms, charged_weight, gpu_ms, corrected)
-  SELECT j.id, %s::uuid, j.lane_id, j.organization_id, nextval('generation_fence'), m.lease_seconds,
-         clock_timestamp() + make_interval(secs => m.lease_seconds), clock_timestamp(), '', '', 0, 'claimed', 0, 0, '',
-         %s::text, 0, '{}', '{}', a.charged, a.weight, 0, false
-    FROM (SELECT * FROM asked ORDER BY turn) a JOIN generation_job j ON j.id = a.job_id
-    JOIN generation_registeredmodel m ON m.id = j.model_id
-   WHERE (SELECT yes FROM whole)
-  RETURNING id, job_id, fence, started_at),
+  SELECT id, %s::uuid, lane_id, organization_id, nextval('generation_fence'), lease_seconds,
+         clock_timestamp() + make_interval(secs => lease_seconds), clock_timestamp(), '', '', 0, 'claimed', 0, 0, '',
+         %s::text, 0, '{}', '{}', charged, weight, 0, false
+    FROM (SELECT j.id, j.lane_id, j.organization_id, m.lease_seconds, a.charged, a.weight
+            FROM asked a JOIN generation_job j ON j.id = a.job_id
+            JOIN generation_registeredmodel m ON m.id = j.model_id
+           WHERE (SELECT yes FROM whole) ORDER BY a.turn) in_turn
+  RETURNING job_id, fence, started_at),
 jobs AS (
   UPDATE generation_job j
      SET fence = a.fence, ahead_of_lane = false, started_at = coalesce(j.started_at, a.started_at), state = 'running',
@@ -110,21 +124,22 @@ jobs AS (
 lanes AS (
   UPDATE generation_lane l
      SET tag = v.tag, organization_virtual_time = v.inner_time, recent_gpu_ms = v.recent, recent_at = v.at,
-         at_cap_under = v.caps
-    FROM unnest(%s::text[], %s::float8[], %s::float8[], %s::float8[], %s::timestamptz[], %s::text[])
-         AS v (slug, tag, inner_time, recent, at, caps)
+         at_cap_under = v.caps, owed = v.owed
+    FROM unnest(%s::text[], %s::float8[], %s::float8[], %s::float8[], %s::timestamptz[], %s::text[], %s::float8[])
+         AS v (slug, tag, inner_time, recent, at, caps, owed)
    WHERE l.slug = v.slug AND (SELECT yes FROM whole)),
 places AS (
   UPDATE generation_laneorganization o
-     SET tag = v.tag,
+     SET tag = v.tag, owed = v.owed,
          at_cap = o.running + v.taken >= v.most OR coalesce(o.running_units_micro + v.units > 0
                   AND o.running_units_micro + v.units + v.next_units > v.most_units, false)
-    FROM unnest(%s::bigint[], %s::float8[], %s::int[], %s::bigint[], %s::bigint[], %s::int[], %s::bigint[])
-         AS v (id, tag, taken, units, next_units, most, most_units)
+    FROM unnest(%s::bigint[], %s::float8[], %s::float8[], %s::int[], %s::bigint[], %s::bigint[], %s::int[],
+                %s::bigint[])
+         AS v (id, tag, owed, taken, units, next_units, most, most_units)
    WHERE o.id = v.id AND (SELECT yes FROM whole)),
 pool AS (
   UPDATE generation_pool SET virtual_time = %s::float8 WHERE slug = %s AND (SELECT yes FROM whole))
-SELECT w.yes, a.id FROM whole w LEFT JOIN attempts a ON true ORDER BY a.fence
+SELECT yes FROM whole
 """
 
 # Other caps are in force than those that `at_cap` was decided under.
@@ -146,10 +161,23 @@ WITH attempts AS (
          %s::text, 0, '{}', '{}', 0, 1.0, 0, false
     FROM generation_job j JOIN generation_registeredmodel m ON m.id = j.model_id
    WHERE j.id = ANY (%s::uuid[]) ORDER BY j.queued_at
-  RETURNING id, job_id, fence),
-jobs AS (
-  UPDATE generation_job j SET fence = a.fence, ahead_of_lane = false FROM attempts a WHERE j.id = a.job_id)
-SELECT id FROM attempts ORDER BY fence
+  RETURNING job_id, fence)
+UPDATE generation_job j SET fence = a.fence, ahead_of_lane = false FROM attempts a WHERE j.id = a.job_id
+"""
+
+# What a worker needs of its new attempts, in the round trip that made them.
+WORK = f"""
+SELECT {batch.columns(Attempt, "a")}, {batch.columns(Job, "j")} FROM generation_attempt a
+  JOIN generation_job j ON j.id = a.job_id
+ WHERE a.job_id = ANY (%s::uuid[]) AND a.ended_at IS NULL ORDER BY a.fence
+"""
+MODELS = f"""
+SELECT {batch.columns(RegisteredModel, "m")} FROM generation_registeredmodel m
+ WHERE m.id IN (SELECT model_id FROM generation_job WHERE id = ANY (%s::uuid[]))
+"""
+THEIR_LANES = f"""
+SELECT {batch.columns(Lane, "l")} FROM generation_lane l
+ WHERE l.slug IN (SELECT lane_id FROM generation_job WHERE id = ANY (%s::uuid[]))
 """
 
 FREE = "SELECT id FROM generation_job WHERE id = ANY (%s) AND state = 'queued' FOR UPDATE SKIP LOCKED"

@@ -17,11 +17,12 @@ from django.db import connection, transaction
 from accounts import batch
 from generation import claim_sql, lane_settings
 from generation.lane_settings import LaneSettings
-from generation.models import Attempt, Lane, LaneOverride, Worker
+from generation.models import Attempt, Job, Lane, LaneOverride, RegisteredModel, Worker
 from generation.policy import claims, fair_share
 from generation.policy.claims import LaneBook, Place, PoolBook, ReadOn, Taken, WaitingJob
 from generation.policy.fair_share import LaneView
 
+_Rows = list[list[tuple]]
 # A claim never needs as many; whatever else waits, the next ticket gets.
 MOST_READS = 40
 
@@ -56,27 +57,25 @@ def claim_many(worker: Worker, pool_slug: str, count: int) -> list[Attempt]:
     while True:
         try:
             with transaction.atomic():
-                found = _claim(worker, pool_slug, count, busy)
+                rows = _claim(worker, pool_slug, count, busy)
         except _Busy as locked:
             busy += locked.args[0]
             continue
-        return _attempts(found)
+        return _attempts(rows)
 
 
-def _claim(worker: Worker, pool_slug: str, count: int, busy: list[UUID]) -> list[int]:
-    """The ids of the new attempts, inside the caller's transaction."""
-    found: list[int] = []
+def _claim(worker: Worker, pool_slug: str, count: int, busy: list[UUID]) -> list[_Rows]:
+    """What was written of the new attempts, inside the caller's transaction."""
+    found: list[_Rows] = []
     for _ in range(MOST_READS):
-        left = count - len(found)
-        read = _read(pool_slug, left, busy)
-        found += _adopt(worker, read.orphans)
-        left -= len(read.orphans)
+        read = _read(pool_slug, count, busy)
+        count -= len(read.orphans)
         if outdated := _under_other_caps(read):
-            _write(worker, pool_slug, read, [])
-            batch.run([_recount(outdated)])
+            found.append(_write(worker, pool_slug, read, [], _recount(outdated)))
             continue
-        taken, complete = claims.take_many(read.pool, left)
-        found += _write(worker, pool_slug, read, taken)
+        taken, complete = claims.take_many(read.pool, count)
+        count -= len(taken)
+        found.append(_write(worker, pool_slug, read, taken))
         if complete:
             break
     return found
@@ -91,14 +90,14 @@ def _read(pool_slug: str, count: int, busy: list[UUID]) -> _Read:
         (claim_sql.POOL, (pool_slug,)),
         (claim_sql.LANES, (pool_slug,)),
         (claim_sql.OVERRIDES, (pool_slug,)),
-        (claim_sql.HEADS, (not busy, busy, count, busy, count + 2, pool_slug)),
+        (claim_sql.HEADS, (not busy, busy, count, busy, count, count, pool_slug)),
     ]
     _, orphans, ended, pool, lane_rows, overrides, heads = batch.run(statements)
     now, virtual_time, capacity, running_units = pool[0]
     changes = [_Override(*row) for row in overrides]
     lanes = {row[0]: _lane_book(row, changes, now) for row in lane_rows}
     for slug, charged, actual, weight in ended:
-        claims.correct(lanes[slug], charged, actual, weight)
+        claims.correct(lanes[slug], virtual_time, charged, actual, weight)
     _fill(lanes, heads, count)
     return _Read(
         now,
@@ -126,10 +125,10 @@ class _Override:
 
 
 def _lane_book(row: tuple, changes: Iterable[_Override], now: datetime) -> LaneBook:
-    slug, weight, floor, max_running, max_units, tag, inner_time, recent, recent_at, _ = row
+    slug, weight, floor, max_running, max_units, tag, inner_time, recent, recent_at, _, owed = row
     baseline = dict(zip(LaneOverride.FIELDS, (weight, floor, max_running, max_units), strict=True))
     settings = lane_settings.in_force(baseline, [change for change in changes if change.lane == slug], now)
-    view = _view(slug, tag, settings, recent, recent_at, now)
+    view = replace(_view(slug, tag, settings, recent, recent_at, now), owed=owed)
     return LaneBook(view, settings.max_running, inner_time, settings.max_units_micro)
 
 
@@ -149,10 +148,10 @@ def _view(
 
 def _fill(lanes: dict[str, LaneBook], heads: Iterable[tuple], most_places: int) -> None:
     """Put the places and jobs that were read into their lanes, in the order of the rows."""
-    for slug, place, organization, tag, running, units, waiting, job, job_units, estimate in heads:
+    for slug, place, organization, tag, running, units, waiting, owed, job, job_units, estimate in heads:
         lane = lanes[slug]
         if not lane.places or lane.places[-1].id != place:
-            lane.places.append(Place(place, organization, tag, running, units, waiting, []))
+            lane.places.append(Place(place, organization, tag, running, units, waiting, [], owed))
         lane.places[-1].jobs.append(WaitingJob(job, job_units, estimate))
     for lane in lanes.values():
         lane.more = len(lane.places) >= most_places
@@ -171,33 +170,38 @@ def _recount(lanes: list[LaneBook]) -> batch.Statement:
     return claim_sql.UNDER_OTHER_CAPS, _columns(rows, 3)
 
 
-def _write(worker: Worker, pool_slug: str, read: _Read, taken: list[Taken]) -> list[int]:
-    """Store what was taken, and what the books say now; the ids of the attempts. Raises `_Busy`."""
+def _write(worker: Worker, pool_slug: str, read: _Read, taken: list[Taken], *more: batch.Statement) -> _Rows:
+    """Store what was taken, and what the books say now. Raises `_Busy`."""
     jobs = [one.job.id for one in taken]
-    chosen = {one.lane for one in taken}
-    touched = [
-        lane
-        for slug, lane in read.pool.lanes.items()
-        if slug in chosen | read.corrected or read.stored_caps[slug] != _caps(lane)
-    ]
-    places = [row for lane in read.pool.lanes.values() for row in _places(lane)]
-    if not (touched or places):
+    lanes, places = _changed_lanes(read, taken), _changed_places(read)
+    if not (jobs or read.orphans or lanes or places):
         return []
-    values = (
-        *_columns([(one.job.id, one.charged_gpu_ms, one.weight) for one in taken], 3),
-        jobs,
-        worker.pk,
-        worker.device,
-        str(worker),
-        *_columns([_lane_values(lane, read.now) for lane in touched], 6),
-        *_columns(places, 7),
-        read.pool.virtual_time,
-        pool_slug,
-    )
-    rows = batch.run([(claim_sql.TAKE, values)])[0]
-    if not rows[0][0]:
+    statements = list(more)
+    if read.orphans:
+        statements.append((claim_sql.ADOPT, (worker.pk, worker.device, read.orphans)))
+    charges = _columns([(one.job.id, one.charged_gpu_ms, one.weight) for one in taken], 3)
+    by = (worker.pk, worker.device, str(worker))
+    books = (*_columns(lanes, 7), *_columns(places, 8), read.pool.virtual_time, pool_slug)
+    statements.append((claim_sql.TAKE, (*charges, jobs, *by, *books)))
+    claimed = read.orphans + jobs
+    work = [claim_sql.WORK, claim_sql.MODELS, claim_sql.THEIR_LANES] if claimed else []
+    found = batch.run(statements + [(sql, (claimed,)) for sql in work])
+    if not found[len(statements) - 1][0][0]:
         raise _Busy(_locked_among(jobs))
-    return [row[1] for row in rows if row[1] is not None]
+    return found[len(statements) :]
+
+
+def _changed_lanes(read: _Read, taken: list[Taken]) -> list[tuple]:
+    chosen = {one.lane for one in taken}
+    return [
+        _lane_values(lane, read.now)
+        for slug, lane in read.pool.lanes.items()
+        if slug in chosen or slug in read.corrected or read.stored_caps[slug] != _caps(lane)
+    ]
+
+
+def _changed_places(read: _Read) -> list[tuple]:
+    return [row for lane in read.pool.lanes.values() for row in _places(lane)]
 
 
 def _locked_among(jobs: list[UUID]) -> list[UUID]:
@@ -209,7 +213,8 @@ def _locked_among(jobs: list[UUID]) -> list[UUID]:
 
 def _lane_values(lane: LaneBook, now: datetime) -> tuple:
     view = lane.view
-    return view.slug, view.tag, lane.organization_virtual_time, view.recent_gpu_ms, now, _caps(lane)
+    inner_time = lane.organization_virtual_time
+    return view.slug, view.tag, inner_time, view.recent_gpu_ms, now, _caps(lane), view.owed
 
 
 def _places(lane: LaneBook) -> Iterable[tuple]:
@@ -225,6 +230,7 @@ def _places(lane: LaneBook) -> Iterable[tuple]:
             yield (
                 place.id,
                 place.tag,
+                place.owed,
                 place.taken,
                 units,
                 next_units,
@@ -238,19 +244,22 @@ def _columns(rows: list[tuple], width: int) -> list[list]:
     return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]
 
 
-def _adopt(worker: Worker, orphans: list[UUID]) -> list[int]:
-    if not orphans:
-        return []
-    return [row[0] for row in batch.run([(claim_sql.ADOPT, (worker.pk, worker.device, orphans))])[0]]
-
-
-def _attempts(ids: list[int]) -> list[Attempt]:
-    """What a worker needs of its attempts, read after the commit: nobody waits for it."""
-    if not ids:
-        return []
-    return list(
-        Attempt.objects.select_related("job", "job__model", "lane").filter(pk__in=ids).order_by("fence")
-    )
+def _attempts(found: list[_Rows]) -> list[Attempt]:
+    """The attempts with their jobs, models and lanes, made after the commit: nobody waits for it."""
+    width = len(Attempt._meta.concrete_fields)
+    attempts = []
+    for rows in found:
+        if not rows:
+            continue
+        work, models, lanes = rows
+        model_of = {model.pk: model for model in (batch.instance(RegisteredModel, row) for row in models)}
+        lane_of = {lane.pk: lane for lane in (batch.instance(Lane, row) for row in lanes)}
+        for row in work:
+            attempt, job = batch.instance(Attempt, row[:width]), batch.instance(Job, row[width:])
+            job.model, job.lane = model_of[job.model_id], lane_of[job.lane_id]
+            attempt.job, attempt.lane = job, job.lane
+            attempts.append(attempt)
+    return attempts
 
 
 def lane_views(pool_slug: str, now: datetime, eligible: set[str]) -> list[LaneView]:
@@ -263,7 +272,8 @@ def lane_views(pool_slug: str, now: datetime, eligible: set[str]) -> list[LaneVi
 
 def _view_of(lane: Lane, now: datetime) -> LaneView:
     settings = lane_settings.effective(lane, now)
-    return _view(lane.slug, lane.tag, settings, lane.recent_gpu_ms, lane.recent_at, now)
+    view = _view(lane.slug, lane.tag, settings, lane.recent_gpu_ms, lane.recent_at, now)
+    return replace(view, owed=lane.owed)
 
 
 def clock() -> datetime:

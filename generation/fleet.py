@@ -64,6 +64,8 @@ class Lane(models.Model):
     # GPU-milliseconds of the last minutes, decayed: what the floor is measured against.
     recent_gpu_ms = models.FloatField(default=0)
     recent_at = models.DateTimeField(null=True)
+    # How far below the pool's virtual time it may start: what its corrections gave back (fair_share.put_right).
+    owed = models.FloatField(db_default=0.0)
     # The caps under which the organizations' `at_cap` was decided; under others the next claim decides anew.
     at_cap_under = models.CharField(max_length=60, blank=True, db_default="")
 
@@ -110,6 +112,7 @@ class LaneOrganization(models.Model):
     lane = models.ForeignKey(Lane, on_delete=models.PROTECT, related_name="organizations")
     organization = models.ForeignKey("accounts.Organization", on_delete=models.PROTECT, related_name="+")
     tag = models.FloatField(default=0)
+    owed = models.FloatField(db_default=0.0)
     waiting = models.IntegerField(default=0)
     running = models.IntegerField(default=0)
     running_units_micro = models.BigIntegerField(db_default=0)

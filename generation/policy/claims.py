@@ -36,6 +36,7 @@ class Place:
     running_units_micro: int
     waiting: int
     jobs: list[WaitingJob]
+    owed: float = 0.0
     taken: int = 0
 
     def next_job(self) -> WaitingJob | None:
@@ -138,25 +139,34 @@ def take_many(pool: PoolBook, count: int) -> tuple[list[Taken], bool]:
 def _charge(pool: PoolBook, lane: LaneBook, place: Place, job: WaitingJob, choice: Choice) -> None:
     """Move the tags: the lane's, the organization's inside it, and both virtual times; count the job as running."""
     estimate = job.estimate_gpu_ms
-    start_inside, place.tag = fair_share.charged_inside(place.tag, lane.organization_virtual_time, estimate)
+    inside, place.tag = fair_share.charged_inside(
+        place.tag, lane.organization_virtual_time, estimate, place.owed
+    )
+    place.owed = fair_share.still_owed(place.owed, place.tag, inside)
     place.taken += 1
     place.running += 1
     place.running_units_micro += job.units_micro
-    lane.organization_virtual_time = start_inside
+    lane.organization_virtual_time = inside
+    tag = fair_share.charged(choice.start, estimate, lane.view.weight)
     lane.view = replace(
         lane.view,
-        tag=fair_share.charged(choice.start, estimate, lane.view.weight),
+        tag=tag,
         recent_gpu_ms=lane.view.recent_gpu_ms + estimate,
+        owed=fair_share.still_owed(lane.view.owed, tag, choice.virtual_time),
     )
     pool.virtual_time = choice.virtual_time
     pool.running_units_micro += job.units_micro
 
 
-def correct(lane: LaneBook, charged_gpu_ms: int, actual_gpu_ms: int, weight: float) -> None:
+def correct(
+    lane: LaneBook, virtual_time: float, charged_gpu_ms: int, actual_gpu_ms: int, weight: float
+) -> None:
     """Put a lane right for an attempt that ended, at the weight that its claim was charged with."""
     view = lane.view
+    tag, owed = fair_share.put_right(view.tag, virtual_time, view.owed, charged_gpu_ms, actual_gpu_ms, weight)
     lane.view = replace(
         view,
-        tag=fair_share.corrected(view.tag, charged_gpu_ms, actual_gpu_ms, weight),
+        tag=tag,
+        owed=owed,
         recent_gpu_ms=max(0.0, view.recent_gpu_ms + actual_gpu_ms - charged_gpu_ms),
     )

@@ -6,6 +6,19 @@ so that it can't save up credit. Their theorem 1 bounds how far two backlogged f
 |W_f/w_f − W_m/w_m| ≤ l_f/w_f + l_m/w_m, where l is a flow's largest job. Here service is GPU-milliseconds. Since a
 tag is computed at the claim and not when a job arrives, a new weight re-ranks the backlog that already waits.
 
+**The bound.** A claim charges an estimate, and a weight may change, so count each job at the weight of its claim: by
+what it was charged while it runs, by what it took once its end was put right. Between two lanes that both have
+something to run all the while, and that floors leave alone, these sums then differ by at most
+
+    max(l_f/w_f + over_f + unrun_m, l_m/w_m + over_m + unrun_f)
+
+where l/w is a lane's largest single charge, `over` the most that its running jobs together took beyond their
+estimates, and `unrun` the most that its running jobs together were charged for and did not take, at any one time.
+For a lane claims only at the least tag, which its charge then lifts by l/w at most; until it claims again only the ends
+of jobs that ran at that moment can widen the gap. With exact estimates that is max(l_f/w_f, l_m/w_m), inside the
+theorem's. It counts on every correction being kept: what a lane gets back may lie under the virtual time that a
+lane from idleness is lifted to, so `owed` says how far below that it may start.
+
 Lanes compete like this inside a pool, and organizations inside a lane with equal weights.
 """
 
@@ -21,7 +34,8 @@ FLOOR_HALF_LIFE_S = 120.0
 class LaneView:
     """A lane as the claim sees it: effective (not baseline) weight and floor.
 
-    `eligible` means that some organization waits in it below its burst cap. `recent_gpu_ms` is decayed to now.
+    `eligible` means that some organization waits in it below its burst cap. `recent_gpu_ms` is decayed to now. `owed`
+    is how far below the virtual time it may start, since jobs of its took less than they were charged (`put_right`).
     """
 
     slug: str
@@ -30,6 +44,7 @@ class LaneView:
     floor: float
     recent_gpu_ms: float
     eligible: bool
+    owed: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -54,7 +69,7 @@ def choose_lane(lanes: Sequence[LaneView], virtual_time: float) -> Choice | None
     new_virtual_time = max(virtual_time, min(lane.tag for lane in backlogged))
 
     def start(lane: LaneView) -> float:
-        return max(lane.tag, virtual_time)
+        return lifted(lane.tag, virtual_time, lane.owed)
 
     owed = [lane for lane in backlogged if _shortfall(lane, lanes) > 0]
     if owed:
@@ -70,6 +85,11 @@ def _shortfall(lane: LaneView, lanes: Sequence[LaneView]) -> float:
     return lane.floor - lane.recent_gpu_ms / total if total > 0 else 0.0
 
 
+def lifted(tag: float, virtual_time: float, owed: float = 0.0) -> float:
+    """The start tag: whoever was idle starts at the virtual time, or as far below it as it is owed."""
+    return max(tag, virtual_time - owed)
+
+
 def charged(start: float, gpu_ms: float, weight: float) -> float:
     """The tag after a claim that is expected to take `gpu_ms`."""
     return start + gpu_ms / weight
@@ -83,11 +103,29 @@ def corrected(tag: float, charged_gpu_ms: float, actual_gpu_ms: float, weight: f
     return tag + (actual_gpu_ms - charged_gpu_ms) / weight
 
 
-def charged_inside(tag: float, virtual_time: float, gpu_ms: float) -> tuple[float, float]:
-    """An organization's claim inside its lane: its start tag, which is the lane's new inner virtual time, and its tag
-    afterwards. Organizations weigh the same."""
-    start = max(tag, virtual_time)
-    return start, charged(start, gpu_ms, 1.0)
+def charged_inside(tag: float, virtual_time: float, gpu_ms: float, owed: float = 0.0) -> tuple[float, float]:
+    """An organization's claim inside its lane: the lane's new inner virtual time, which is its start tag if that is
+    later, and its tag afterwards. Organizations weigh the same."""
+    start = lifted(tag, virtual_time, owed)
+    return max(start, virtual_time), charged(start, gpu_ms, 1.0)
+
+
+def put_right(
+    tag: float, virtual_time: float, owed: float, charged_gpu_ms: float, actual_gpu_ms: float, weight: float
+) -> tuple[float, float]:
+    """The tag and what is owed once a job's end is known: `corrected`, and so that no lift takes it away again.
+
+    Idleness up to now is no credit: it counts from where a claim would have started.
+    """
+    if actual_gpu_ms == charged_gpu_ms:
+        return tag, owed
+    right = corrected(lifted(tag, virtual_time, owed), charged_gpu_ms, actual_gpu_ms, weight)
+    return right, max(0.0, virtual_time - right)
+
+
+def still_owed(owed: float, tag: float, virtual_time: float) -> float:
+    """What is owed after a claim: what it did not catch up."""
+    return max(0.0, min(owed, virtual_time - tag))
 
 
 def fits(running_units_micro: int, units_micro: int, capacity_units_micro: int | None) -> bool:

@@ -127,6 +127,8 @@ def _in_line(organization: Organization) -> list[Job]:
 
 def _views(lanes: dict[str, Lane]) -> list[LaneView]:
     return [
-        LaneView(slug, lane.tag, lane.weight, lane.floor, lane.recent_gpu_ms, lane.first() is not None)
+        LaneView(
+            slug, lane.tag, lane.weight, lane.floor, lane.recent_gpu_ms, lane.first() is not None, lane.owed
+        )
         for slug, lane in lanes.items()
     ]

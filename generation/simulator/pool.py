@@ -48,6 +48,7 @@ class Organization:
         "listed",
         "name",
         "open",
+        "owed",
         "place",
         "returned",
         "running",
@@ -58,7 +59,7 @@ class Organization:
     )
 
     def __init__(self, name: object, place: int) -> None:
-        self.name, self.place, self.tag = name, place, 0.0
+        self.name, self.place, self.tag, self.owed = name, place, 0.0, 0.0
         self.waiting: deque[Job] = deque()
         self.returned: list[tuple[float, int, Job]] = []  # handed back: before all others, by first arrival
         self.running = self.units_micro = 0
@@ -130,6 +131,7 @@ class Lane:
         "max_units_micro",
         "organization_virtual_time",
         "organizations",
+        "owed",
         "recent_gpu_ms",
         "slug",
         "tag",
@@ -145,7 +147,7 @@ class Lane:
         self.max_open = terms.max_open if terms.max_open is not None else inf
         self.gap_s, self.burst_s = _rate(terms.per_minute)
         self.key_gap_s, self.key_burst_s = _rate(terms.per_minute_key)
-        self.tag = self.organization_virtual_time = self.recent_gpu_ms = 0.0
+        self.tag = self.owed = self.organization_virtual_time = self.recent_gpu_ms = 0.0
         self.eligible, self.waiting = False, 0
         self.organizations: dict[object, Organization] = {}
         self.heap: list[tuple[float, int, Organization]] = []
@@ -248,9 +250,14 @@ class VirtualPool:
     ) -> None:
         estimate = job.estimate_ms
         lane.organization_virtual_time, organization.tag = fair_share.charged_inside(
-            organization.tag, lane.organization_virtual_time, estimate
+            organization.tag, lane.organization_virtual_time, estimate, organization.owed
         )
         lane.tag = fair_share.charged(choice.start, estimate, lane.weight)
+        if lane.owed or organization.owed:
+            lane.owed = fair_share.still_owed(lane.owed, lane.tag, choice.virtual_time)
+            organization.owed = fair_share.still_owed(
+                organization.owed, organization.tag, lane.organization_virtual_time
+            )
         lane.recent_gpu_ms += estimate
         organization.running += 1
         organization.units_micro += job.units_micro
@@ -317,8 +324,17 @@ class VirtualPool:
     def _correct(self) -> None:
         for lane, organization, charged, actual, weight in self._to_correct:
             if actual != charged:
-                lane.tag = fair_share.corrected(lane.tag, charged, actual, weight)
+                lane.tag, lane.owed = fair_share.put_right(
+                    lane.tag, self.virtual_time, lane.owed, charged, actual, weight
+                )
                 lane.recent_gpu_ms = max(0.0, lane.recent_gpu_ms + actual - charged)
-                organization.tag = fair_share.corrected(organization.tag, charged, actual, 1.0)
+                organization.tag, organization.owed = fair_share.put_right(
+                    organization.tag,
+                    lane.organization_virtual_time,
+                    organization.owed,
+                    charged,
+                    actual,
+                    1.0,
+                )
                 lane.list_it(organization)
         self._to_correct.clear()
