@@ -229,7 +229,7 @@ class VirtualPool:
             return None
         self._forget(now)
         for lane in self._views:
-            lane.eligible = lane.first() is not None
+            lane.eligible = lane.waiting > 0 and lane.first() is not None
         choice = fair_share.choose_lane(self._views, self.virtual_time)
         if choice is None:
             return None
