@@ -2,8 +2,8 @@
 
 Recorded are the jobs of the pool that started in the last hour and those that wait now, each when it came, at what its
 claim charges and what its attempts really took. Left out are those that left without having started. Both runs begin
-an hour ago with an empty pool and as many machines as the pool has slots now; the settings that were in force
-meanwhile are not replayed.
+an hour ago with an empty pool and as many machines as the pool has slots now, under the lanes' and the pool's settings
+of now (caps, capacity, preemption); changes that were made meanwhile are not replayed, and the auto-raise rule rests.
 """
 
 from collections.abc import Sequence
@@ -13,11 +13,12 @@ from random import Random
 
 from django.db import connection
 
-from generation import lane_settings
+from generation import lane_settings, pool_settings
 from generation.models import Kind, Lane, Pool, RegisteredModel
+from generation.policy.preemption import Terms
 from generation.simulator.pool import LaneTerms
 from generation.simulator.report import LaneReport, Report, simulate
-from generation.simulator.scenario import Arrival, Fleet, Scenario
+from generation.simulator.scenario import Arrival, Fleet, Preemption, Scenario
 
 SPAN = timedelta(hours=1)
 MOST_JOBS = 5_000  # of a preview: two runs of so many take well under two seconds
@@ -83,7 +84,7 @@ class Effect:
 
 
 def effect(lane_slug: str, field: str, value: float, now: datetime) -> Effect:
-    """The change of one lane's `field` (weight, floor, max_running), simulated; at most eight queries.
+    """The change of one lane's `field` (weight, floor, max_running), simulated; at most twelve queries.
 
     Raises KeyError for a lane that there isn't: an action's own preview says so first.
     """
@@ -95,7 +96,8 @@ def effect(lane_slug: str, field: str, value: float, now: datetime) -> Effect:
     trace = recent(changed.pool_id, lanes, now)
     terms = [terms_of(lane, now) for lane in lanes]
     proposed = [replace(one, **{field: value}) if one.slug == lane_slug else one for one in terms]
-    before, after = (simulate(scenario_of(trace, set_so, "preview")) for set_so in (terms, proposed))
+    rules = rules_of(changed.pool_id, trace.slots, now)
+    before, after = (simulate(scenario_of(trace, set_so, rules)) for set_so in (terms, proposed))
     effects = [
         LaneEffect(
             lane.slug,
@@ -114,7 +116,8 @@ def replay(pool_slug: str, now: datetime) -> Report:
     """The last hour of a pool as recorded, under the settings in force."""
     lanes = lane_settings.lanes(pool_slug)
     trace = recorded(pool_slug, now)
-    return simulate(scenario_of(trace, [terms_of(lane, now) for lane in lanes], "last-hour"))
+    terms = [terms_of(lane, now) for lane in lanes]
+    return simulate(scenario_of(trace, terms, rules_of(pool_slug, trace.slots, now)))
 
 
 def recent(pool_slug: str, lanes: Sequence[Lane], now: datetime) -> Trace:
@@ -188,8 +191,35 @@ def terms_of(lane: Lane, now: datetime) -> LaneTerms:
     )
 
 
-def scenario_of(trace: Trace, lanes: Sequence[LaneTerms], name: str) -> Scenario:
-    return Scenario(name, trace.words, trace.span_s, Fleet(trace.slots), lanes, trace.arrivals)
+@dataclass(frozen=True)
+class Rules:
+    """A pool's settings in force, as the simulator takes them."""
+
+    preemption: Preemption | None
+    capacity_units_micro: int | None
+
+
+def rules_of(pool_slug: str, slots: int, now: datetime) -> Rules:
+    """Four queries. Upkeep looks once a second who is to give way; of a large pool that would take too long here."""
+    settings = pool_settings.of_pool(pool_slug, now)
+    preempting = None
+    if settings.most_preemptions:
+        terms = Terms(settings.most_preemptions, settings.soon_s)
+        preempting = Preemption(settings.preempt_after_s, terms, max(1.0, slots / 100))
+    return Rules(preempting, pool_settings.capacity(pool_slug, now))
+
+
+def scenario_of(trace: Trace, lanes: Sequence[LaneTerms], rules: Rules) -> Scenario:
+    return Scenario(
+        "last-hour",
+        trace.words,
+        trace.span_s,
+        Fleet(trace.slots),
+        lanes,
+        trace.arrivals,
+        preemption=rules.preemption,
+        capacity_units_micro=rules.capacity_units_micro,
+    )
 
 
 def _typical(pool_slug: str, lanes: Sequence[Lane]) -> dict[str, tuple[int, int]]:

@@ -129,9 +129,9 @@ def test_an_unknown_setting_is_refused():
 def test_a_preview_takes_few_queries_and_a_maker_gets_none(django_assert_max_num_queries):
     client, _ = operator()
     clip(person()[1])
-    with django_assert_max_num_queries(26):
+    with django_assert_max_num_queries(30):
         client.get("/operate/lanes/clips-plus/weight/preview", {"value": "4"})
-    with django_assert_max_num_queries(52):
+    with django_assert_max_num_queries(56):
         client.get("/operate/lanes/?edit=clips-plus&field=weight&value=4")
     maker, _ = person()
     assert maker.get("/operate/lanes/clips-plus/weight/preview", {"value": "4"}).status_code == 403
