@@ -71,6 +71,7 @@ PLACES = (
     Place("Billing", "Access", "key", "staff_access", role=StaffRole.Role.BILLING_ADMIN),
     Place("Operate", "Jobs", "list", "operate_jobs", role=StaffRole.Role.OPERATOR),
     Place("Operate", "Lanes", "lanes", "operate_lanes", role=StaffRole.Role.OPERATOR),
+    Place("Operate", "Scheduling", "sliders", "operate_scheduling", role=StaffRole.Role.OPERATOR),
     Place("Operate", "Workers", "worker", "operate_workers", role=StaffRole.Role.OPERATOR),
     Place("Operate", "Models", "film", "operate_models", role=StaffRole.Role.OPERATOR),
     Place("Staff", "Approvals", "check", "staff_approvals", any_staff=True),

@@ -16,6 +16,7 @@ from console.operations import jobs as operate_jobs
 from console.operations import lane_changes as operate_lane_changes
 from console.operations import lanes as operate_lanes
 from console.operations import models as operate_models
+from console.operations import scheduling as operate_scheduling
 from console.operations import workers as operate_workers
 from generation.pages import addresses, code, history, job, spending, studio
 
@@ -87,6 +88,17 @@ urlpatterns = [
     ),
     path("operate/lanes/<slug:slug>/<slug:field>", operate_lane_changes.change, name="operate_lane_change"),
     path("operate/changes/<int:entry_id>/undo", operate_lane_changes.undo, name="operate_undo"),
+    path("operate/scheduling/", operate_scheduling.scheduling, name="operate_scheduling"),
+    path(
+        "operate/scheduling/changes/<int:entry_id>/undo",
+        operate_scheduling.undo,
+        name="operate_scheduling_undo",
+    ),
+    path(
+        "operate/scheduling/<slug:kind>/<slug:slug>/<slug:field>",
+        operate_scheduling.change,
+        name="operate_scheduling_change",
+    ),
     path("operate/models/", operate_models.models, name="operate_models"),
     path("operate/models/<int:model_id>/gate", operate_models.gate, name="operate_model_gate"),
     path("operate/models/<int:model_id>/<slug:verb>", operate_models.change, name="operate_model_change"),

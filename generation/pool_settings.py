@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from accounts import overrides
-from generation.models import PoolOverride, PoolSettings, RaiseRule, RaiseRuleOverride
+from generation.models import Pool, PoolOverride, PoolSettings, RaiseRule, RaiseRuleOverride
 from generation.policy import auto_raise
 
 
@@ -31,9 +31,17 @@ def of_pool(pool_slug: str, now: datetime) -> PoolTerms:
     return _terms(row, {pool_slug: list(standing)}, now)
 
 
+def capacity(pool_slug: str, now: datetime) -> int | None:
+    """Micro-units that may run at once by setting, as a claim reads it; None is no limit. Two queries."""
+    baseline = {"capacity_units_micro": Pool.objects.get(pk=pool_slug).capacity_units_micro}
+    standing = PoolOverride.objects.filter(pool=pool_slug, removed_at=None, field="capacity_units_micro")
+    return overrides.effective(baseline, standing.order_by("pk"), now)["capacity_units_micro"]
+
+
 def _terms(row: PoolSettings, standing: dict[str, list], now: datetime) -> PoolTerms:
     baseline = {name: getattr(row, name) for name in PoolSettings.FIELDS}
-    return PoolTerms(**overrides.effective(baseline, standing.get(row.pool_id, []), now))
+    own = [one for one in standing.get(row.pool_id, []) if one.field in baseline]
+    return PoolTerms(**overrides.effective(baseline, own, now))
 
 
 def raise_rules(now: datetime) -> dict[str, auto_raise.Rule]:

@@ -30,6 +30,7 @@ class Setting:
     least: float
     most: float
     whole: bool = False
+    scale: int = 1  # how many of the stored unit make one of `unit`
 
     @property
     def yes_or_no(self) -> bool:
@@ -47,14 +48,14 @@ class Setting:
                 " .", "."
             )
             raise ApiError("invalid_value", message, param=param)
-        return bool(value) if self.yes_or_no else value
+        return bool(value) if self.yes_or_no else value * self.scale
 
     def words(self, value: Any) -> str:
         if value is None:
             return "no limit"
         if self.yes_or_no:
             return "on" if value else "off"
-        return f"{value:g} {self.unit}".rstrip()
+        return f"{value / self.scale:g} {self.unit}".rstrip()
 
 
 LANE_SETTINGS = {
@@ -84,6 +85,15 @@ POOL_SETTINGS = {
     ),
     "soon_s": Setting(
         "Soon free", "A device that should be free within this is waited for instead.", "s", 0, 600
+    ),
+    "capacity_units_micro": Setting(
+        "Capacity",
+        "Compute units that may run in the pool at once. One job runs whatever its size where nothing else does.",
+        "units",
+        1,
+        10_000_000,
+        whole=True,
+        scale=1_000_000,
     ),
     "most_wait_s": Setting(
         "Longest wait accepted",
@@ -138,7 +148,7 @@ class ChangeSetting(Action):
 
     @abstractmethod
     def in_force(self, now: datetime) -> Any:
-        """The field's value now; None where there is no such row."""
+        """The field's value now; None where it is no limit."""
 
     def preview(self) -> Preview:
         setting, before = self.setting, self._now()
@@ -178,7 +188,8 @@ class ChangeSetting(Action):
     def _check(self) -> None:
         if self.value is None:
             raise ApiError("missing_required_parameter", "Give the new value.", param="value")
-        self.setting.read(str(int(self.value) if self.setting.whole else self.value), "value")
+        plain = self.value / self.setting.scale
+        self.setting.read(str(int(plain) if self.setting.whole else plain), "value")
 
     def _lock(self) -> None:
         if not self.rows.objects.select_for_update(no_key=True).filter(pk=self.slug).exists():
@@ -186,10 +197,9 @@ class ChangeSetting(Action):
 
     def _now(self) -> Any:
         _ = self.setting
-        value = self.in_force(timezone.now())
-        if value is None:
+        if not self.rows.objects.filter(pk=self.slug).exists():
             raise self._unknown()
-        return value
+        return self.in_force(timezone.now())
 
     def _unknown(self) -> ApiError:
         return ApiError(
@@ -229,8 +239,9 @@ class ChangePoolSetting(ChangeSetting):
     column: ClassVar[str] = "pool_id"
 
     def in_force(self, now: datetime) -> Any:
-        known = Pool.objects.filter(pk=self.slug).exists()
-        return asdict(pool_settings.of_pool(self.slug, now))[self.field] if known else None
+        if self.field == "capacity_units_micro":
+            return pool_settings.capacity(self.slug, now)
+        return asdict(pool_settings.of_pool(self.slug, now))[self.field]
 
 
 @dataclass(frozen=True)

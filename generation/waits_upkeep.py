@@ -2,7 +2,7 @@
 
 from django.utils import timezone
 
-from generation import auto_raise, endpoints, preemption, routing
+from generation import auto_raise, endpoints, preemption, routing, told
 
 
 def run() -> None:
@@ -11,4 +11,5 @@ def run() -> None:
     preemption.run(now)
     auto_raise.run(now)
     routing.reroute()
+    told.note_untold(now)
     endpoints.look()

@@ -11,11 +11,11 @@ from ninja import Router
 from pydantic import Field
 
 from accounts.errors import ApiError
-from generation import admission, cancellation, delivery
+from generation import admission, cancellation, delivery, told
 from generation.api import documents, shapes
 from generation.api.fields import idempotency_key, known_only, request_fields
 from generation.models import Job
-from generation.standing import standing
+from generation.standing import Standing, standing
 
 router = Router(tags=["videos"])
 
@@ -37,7 +37,10 @@ def create(request: HttpRequest, response: HttpResponse):
     fields = known_only(request_fields(request, files=("input_reference",)), FIELDS)
     refuse_input_image(fields.pop("input_reference", None))
     job = admission.submit_clip(request.caller, fields, idempotency_key=key, source="api")
-    return _shown(shapes.just_queued(job), response)
+    job = shapes.just_queued(job)
+    place = standing(job) if job.is_open else None
+    told.note(job, place)
+    return _shown(job, response, place)
 
 
 @router.get("/videos", response=documents.VideoPage, summary="List clips")
@@ -73,7 +76,8 @@ def not_offered(request: HttpRequest):
 @router.get("/videos/{video_id}", response=documents.Video, summary="Read a clip")
 def retrieve(request: HttpRequest, video_id: str, response: HttpResponse):
     """The clip with its place in the queue, its progress, its quote and its charge."""
-    return _shown(find(request, video_id), response)
+    job = find(request, video_id)
+    return _shown(job, response, standing(job) if job.is_open else None)
 
 
 @router.delete("/videos/{video_id}", response=documents.Deleted, summary="Cancel or delete a clip")
@@ -147,8 +151,7 @@ def _visible(request: HttpRequest) -> QuerySet[Job]:
     return shapes.visible_clips(request.caller.organization.pk)
 
 
-def _shown(job: Job, response: HttpResponse) -> dict[str, Any]:
-    place = standing(job) if job.is_open else None
+def _shown(job: Job, response: HttpResponse, place: Standing | None) -> dict[str, Any]:
     if job.is_open:
         response["openai-poll-after-ms"] = str(shapes.poll_after_ms(place))
     return shapes.video(job, shapes.credential_states([job]), place)

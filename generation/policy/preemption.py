@@ -83,7 +83,7 @@ def who_yields(
     waited = {lane.lane: lane.longest_s for lane in overdue}
     views, chosen = {view.slug: view for view in lanes}, []
     for turn in _in_order(turns, views, terms)[: max(0, missing)]:
-        after = {**views, turn.lane: _given_back(views[turn.lane], turn)}
+        after = {**views, turn.lane: _given_back(views[turn.lane], virtual_time, turn)}
         next_lane = fair_share.choose_lane(list(after.values()), virtual_time)
         if next_lane is None or next_lane.slug not in waited:
             continue
@@ -107,16 +107,19 @@ def _in_order(turns: Sequence[Turn], views: dict[str, LaneView], terms: Terms) -
     return sorted(able, key=lambda turn: (views[turn.lane].weight, turn.done, -turn.attempt_id))
 
 
-def _given_back(view: LaneView, turn: Turn) -> LaneView:
+def _given_back(view: LaneView, virtual_time: float, turn: Turn) -> LaneView:
     """Its lane after the hand-back: the unrun part is refunded, and the job waits in it again."""
-    tag = fair_share.corrected(view.tag, turn.charged_gpu_ms, turn.ran_gpu_ms, turn.charged_weight)
+    tag, owed = fair_share.put_right(
+        view.tag, virtual_time, view.owed, turn.charged_gpu_ms, turn.ran_gpu_ms, turn.charged_weight
+    )
     recent = max(0.0, view.recent_gpu_ms + turn.ran_gpu_ms - turn.charged_gpu_ms)
-    return replace(view, tag=tag, recent_gpu_ms=recent, eligible=True)
+    return replace(view, tag=tag, owed=owed, recent_gpu_ms=recent, eligible=True)
 
 
 def _taken(views: dict[str, LaneView], choice: fair_share.Choice, turn: Turn) -> dict[str, LaneView]:
     """The lanes after the claim that follows; the job that starts is taken to be as large as the one that yields."""
     view = views[choice.slug]
     tag = fair_share.charged(choice.start, turn.charged_gpu_ms, view.weight)
+    owed = fair_share.still_owed(view.owed, tag, choice.virtual_time)
     recent = view.recent_gpu_ms + turn.charged_gpu_ms
-    return {**views, choice.slug: replace(view, tag=tag, recent_gpu_ms=recent)}
+    return {**views, choice.slug: replace(view, tag=tag, owed=owed, recent_gpu_ms=recent)}

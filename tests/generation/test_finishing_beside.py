@@ -138,7 +138,7 @@ def test_stopping_hands_back_what_is_being_finished_and_another_redoes_no_step(
     open_station, monkeypatch, tmp_path
 ):
     station, free = open_station(), tenant("free", credit=10**9)
-    whole = submit(free, seed=4)
+    whole = submit(tenant("free", credit=10**9), seed=4)  # of others: a repeat of one's own is not made again
     work(station)
     job, gate = submit(free, seed=4), threading.Event()
     monkeypatch.setattr("generation.worker.station.FINISH_BEFORE_STOP_S", 0.2)
