@@ -1,11 +1,17 @@
 """Claims a second with many jobs waiting, beside a bare SKIP LOCKED claim in the same run.
 
 The bare claim takes the oldest row of a plain table with one index and nothing else: no lanes, attempts, counts or
-events. Every measured claim of ours also puts one ended attempt right, as in a pool that runs steadily.
+events. Every measured claim of ours also puts as many ended attempts right, as in a pool that runs steadily.
+Beside wall times it reports processor time, the claimer's and its database backend's together, from what the kernel
+counted for the two: other work of the machine is not in it. (Linux, with the database on the same machine.)
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
 
 from django.db import connection, transaction
 
@@ -67,7 +73,7 @@ def measure(run: Run) -> Iterable[Figure]:
         pool_id="clips", host="bench", pid=1, device="none", seen_at=dispatch.clock()
     )
     _prepare()
-    filled, p99 = 0, {}
+    filled, at_depth = 0, {}
     for waiting in WAITING:
         _fill(filled + 1, waiting)
         filled = waiting
@@ -75,34 +81,68 @@ def measure(run: Run) -> Iterable[Figure]:
         for count in (1, BATCH):
             ours, bare = _in_turns(worker, count)
             yield from _figures(ours, bare, count, depth)
-            p99[count, waiting] = percentile(ours, 0.99)
+            at_depth[count, waiting] = ours
         yield _several(worker, depth)
     for count in (1, BATCH):
-        growth = p99[count, WAITING[-1]] / p99[count, WAITING[0]]
-        yield Figure(f"p99_growth_{_name(count)}", growth, "times", "the aim: less than", 2.0)
+        few, many = at_depth[count, WAITING[0]], at_depth[count, WAITING[-1]]
+        for kind in ("wall", "processor"):
+            growth = _p99(many, kind) / _p99(few, kind)
+            yield Figure(f"p99_growth_{kind}_{_name(count)}", growth, "times", "the aim: less than", 2.0)
+
+
+class Took(NamedTuple):
+    """Seconds of one claim; `processor` is NaN where the kernel doesn't tell."""
+
+    wall: float
+    processor: float
+
+
+def _p99(took: list[Took], kind: str) -> float:
+    return percentile([getattr(one, kind) for one in took], 0.99)
 
 
 def _name(count: int) -> str:
     return "single" if count == 1 else f"batch_of_{count}"
 
 
-def _figures(ours: list[float], bare: list[float], count: int, depth: str) -> Iterable[Figure]:
+def _figures(ours: list[Took], bare: list[Took], count: int, depth: str) -> Iterable[Figure]:
     name, reference = f"{_name(count)}_{depth}", f"bare SKIP LOCKED claim of {count}"
-    rates = [count * len(times) / sum(times) for times in (ours, bare)]
+    rates = [count * len(took) / sum(one.wall for one in took) for took in (ours, bare)]
     yield Figure(f"claims_per_second_{name}", rates[0], "claims/s", reference, rates[1])
     for share in (0.5, 0.99):
-        here, there = (1000 * percentile(times, share) for times in (ours, bare))
+        here, there = (1000 * percentile([one.wall for one in took], share) for took in (ours, bare))
         yield Figure(f"claim_p{share * 100:.0f}_ms_{name}", here, "ms", reference, there)
+    per_second = [count / median(one.processor for one in took) for took in (ours, bare)]
+    yield Figure(f"claims_per_processor_second_{name}", per_second[0], "claims/s", reference, per_second[1])
 
 
-def _in_turns(worker: Worker, count: int) -> tuple[list[float], list[float]]:
+def _in_turns(worker: Worker, count: int) -> tuple[list[Took], list[Took]]:
     """The times of our claims and of bare ones, in turns; the first few don't count."""
     ours, bare = [], []
+    backend = _backend()
     for _ in range(ROUNDS + 10):
-        ours.append(seconds(lambda: _claim(worker, count)))
-        bare.append(seconds(lambda: _claim_bare(count)))
+        ours.append(_took(lambda: _claim(worker, count), backend))
+        bare.append(_took(lambda: _claim_bare(count), backend))
         _execute(RETURN)
     return ours[10:], bare[10:]
+
+
+def _backend() -> Path:
+    """What the kernel counts for the database's process of this connection."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        return Path(f"/proc/{cursor.fetchone()[0]}/schedstat")
+
+
+def _took(work: Callable[[], None], backend: Path) -> Took:
+    before = time.thread_time() + _on_processor(backend)
+    wall = seconds(work)
+    return Took(wall, time.thread_time() + _on_processor(backend) - before)
+
+
+def _on_processor(process: Path) -> float:
+    """Seconds that a process was on a processor; NaN where that is not told."""
+    return int(process.read_text().split()[0]) / 1e9 if process.exists() else float("nan")
 
 
 def _claim(worker: Worker, count: int) -> None:

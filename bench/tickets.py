@@ -106,7 +106,8 @@ def _end(job_id) -> None:
 @contextmanager
 def _celery() -> Iterator[None]:
     """The worker as `make run` starts it, with this module's task."""
-    command = [sys.executable, "-m", "celery", "--quiet", "-A", "bench.tickets", "worker", "-Q", "clips"]
+    quiet = ["-W", "ignore:You're running the worker with superuser privileges", "-m", "celery", "--quiet"]
+    command = [sys.executable, *quiet, "-A", "bench.tickets", "worker", "-Q", "clips"]
     command += ["--pool=threads", "-c", "1", "--without-gossip", "--without-mingle", "--loglevel=ERROR"]
     worker = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
