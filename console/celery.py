@@ -5,8 +5,10 @@ Queues: `clips` and `code` carry tickets for the workers of those pools, `upkeep
 """
 
 import os
+import time
+from typing import Any, ClassVar
 
-from celery import Celery
+from celery import Celery, Task
 from celery.schedules import crontab
 from celery.signals import setup_logging
 
@@ -14,58 +16,54 @@ from console import logs
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
 
-app = Celery("backlot")
+
+class Hint(Task):
+    """A task of the beat says in its header `every` (seconds) how often it comes. What piled up of it while nobody took
+    it is one round's work: of two that are taken within half that time, the second does nothing.
+
+    By this process's monotonic clock. An expiry in the message would be the beat's wall clock against the worker's,
+    and every hint too old for a machine whose clock is ahead.
+    """
+
+    _taken_at: ClassVar[dict[str, float]] = {}
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        every = None if self.request.called_directly else self.request.get("every")
+        if every:
+            now, before = time.monotonic(), self._taken_at.get(self.name)
+            if before is not None and now - before < every / 2:
+                return None
+            self._taken_at[self.name] = now
+        return super().__call__(*arguments, **named)
+
+
+app = Celery("backlot", task_cls=Hint)
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 
 app.conf.broker_connection_max_retries = None  # Redis may be away for as long as it likes
+app.conf.beat_scheduler = "console.beat:SteadyScheduler"
+
+
+def _every(seconds: float, task: str) -> dict[str, Any]:
+    options = {"queue": "upkeep", "headers": {"every": seconds}}
+    return {"task": task, "schedule": seconds, "options": options}
+
+
 app.conf.beat_schedule = {
-    # A beat that nobody took in time is dropped: the next one does the same work.
-    "reap": {
-        "task": "generation.tasks.reap",
-        "schedule": 2.0,
-        "options": {"queue": "upkeep", "expires": 10},
-    },
-    "mind_waits": {
-        "task": "generation.tasks.mind_waits",
-        "schedule": 1.0,
-        "options": {"queue": "upkeep", "expires": 5},
-    },
-    "dispatch_outbox": {
-        "task": "generation.tasks.dispatch_outbox",
-        "schedule": 1.0,
-        "options": {"queue": "upkeep", "expires": 10},
-    },
-    "keep_accounts": {
-        "task": "generation.tasks.keep_accounts",
-        "schedule": 30.0,
-        "options": {"queue": "upkeep", "expires": 60},
-    },
-    "mind_payments": {
-        "task": "billing.tasks.mind_payments",
-        "schedule": 2.0,
-        "options": {"queue": "upkeep", "expires": 10},
-    },
-    "mind_money": {
-        "task": "generation.tasks.mind_money",
-        "schedule": 20.0,
-        "options": {"queue": "upkeep", "expires": 30},
-    },
-    "mail_notices": {
-        "task": "billing.tasks.mail_notices",
-        "schedule": 5.0,
-        "options": {"queue": "upkeep", "expires": 30},
-    },
+    "reap": _every(2.0, "generation.tasks.reap"),
+    "mind_waits": _every(1.0, "generation.tasks.mind_waits"),
+    "dispatch_outbox": _every(1.0, "generation.tasks.dispatch_outbox"),
+    "keep_accounts": _every(30.0, "generation.tasks.keep_accounts"),
+    "mind_payments": _every(2.0, "billing.tasks.mind_payments"),
+    "mind_money": _every(20.0, "generation.tasks.mind_money"),
+    "mail_notices": _every(5.0, "billing.tasks.mail_notices"),
     "reconcile_nightly": {
         "task": "billing.tasks.reconcile_nightly",
         "schedule": crontab(hour=3, minute=17),  # UTC
-        "options": {"queue": "upkeep", "expires": 6 * 3600},
+        "options": {"queue": "upkeep", "headers": {"every": 3600.0}},
     },
-    "watch_signing_certificate": {
-        "task": "safety.tasks.watch_signing_certificate",
-        "schedule": 24 * 3600.0,
-        "options": {"queue": "upkeep", "expires": 3600},
-    },
+    "watch_signing_certificate": _every(24 * 3600.0, "safety.tasks.watch_signing_certificate"),
 }
 
 

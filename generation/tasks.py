@@ -5,9 +5,10 @@ import threading
 
 from celery import shared_task
 from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
+from django.utils import timezone
 
 from accounts import upkeep as accounts_upkeep
-from generation import announcements, money_upkeep, upkeep, waits_upkeep
+from generation import announcements, auto_raise, money_upkeep, upkeep, waits_upkeep
 from generation.models import Pool, RegisteredModel
 
 logger = logging.getLogger(__name__)
@@ -80,8 +81,14 @@ def reap() -> None:
 
 @shared_task
 def mind_waits() -> None:
-    """Every second: jobs that waited too long take a device or a weight; what endpoints say of their load."""
+    """Every second: jobs that waited too long take a device; what endpoints say of their load."""
     waits_upkeep.run()
+
+
+@shared_task
+def raise_weights() -> None:
+    """Every few seconds: the auto-raise rule looks at how long lanes wait, which counts all that waits."""
+    auto_raise.run(timezone.now())
 
 
 @shared_task

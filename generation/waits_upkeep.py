@@ -2,14 +2,13 @@
 
 from django.utils import timezone
 
-from generation import auto_raise, endpoints, preemption, routing, told
+from generation import endpoints, preemption, routing, told
 
 
 def run() -> None:
     """One round. The endpoints last: they are the one thing here that may keep somebody waiting."""
     now = timezone.now()
     preemption.run(now)
-    auto_raise.run(now)
     routing.reroute()
     told.note_untold(now)
     endpoints.look()
