@@ -60,7 +60,7 @@ class Targets:
 
 
 def standings(organization_id: int, now: datetime) -> list[Standing]:
-    """The organization's budgets: its own, members, keys; two queries, and one per budget that had no use yet."""
+    """The organization's budgets: its own, members, keys; three queries at most."""
     set_ones = Budget.objects.filter(organization_id=organization_id, removed_at=None)
     found = list(set_ones.select_related("user", "api_key", "changed_by"))
     used = budgets.used_by_budget(found, now)

@@ -33,12 +33,20 @@ SELECT b.id, b.scope, b.amount_micro, b.soft_percent, b.hard_stop, m.id, m.used_
 """
 COUNT = "UPDATE billing_budgetmonth SET used_micro = used_micro + %s WHERE id = ANY(%s)"
 
-# What a month came to from its records: captured, or held while it is open, whatever was refunded later.
+# What a month came to from its records: captured, or held while it is open, whatever was refunded later. The month is
+# summed once by member and key, however many budgets ask.
 USED = """
-SELECT coalesce(sum(CASE WHEN h.state = 'open' THEN h.amount ELSE h.captured END), 0)
-  FROM billing_decision d JOIN billing_hold h ON h.decision_id = d.id
- WHERE d.organization_id = %s AND d.at >= %s AND d.at < %s
-   AND (%s::bigint IS NULL OR d.user_id = %s) AND (%s::bigint IS NULL OR d.api_key_id = %s)
+WITH asked AS (SELECT id, organization_id, user_id, api_key_id FROM billing_budget WHERE id = ANY(%s)),
+     spent AS (
+       SELECT d.organization_id, d.user_id, d.api_key_id,
+              sum(CASE WHEN h.state = 'open' THEN h.amount ELSE h.captured END) AS used
+         FROM billing_decision d JOIN billing_hold h ON h.decision_id = d.id
+        WHERE d.organization_id IN (SELECT organization_id FROM asked) AND d.at >= %s AND d.at < %s
+        GROUP BY 1, 2, 3)
+SELECT a.id, coalesce(sum(s.used), 0)
+  FROM asked a LEFT JOIN spent s ON s.organization_id = a.organization_id
+       AND (a.user_id IS NULL OR s.user_id = a.user_id) AND (a.api_key_id IS NULL OR s.api_key_id = a.api_key_id)
+ GROUP BY a.id
 """
 
 
@@ -75,11 +83,13 @@ def counted(rows: Iterable[tuple], at: datetime) -> list[Counted]:
 
 def used_micro(budget: Budget, month: date) -> int:
     """What a budget's month came to, from the records of the work itself."""
-    begins = overage.begins_at(month)
-    params = (budget.user_id, budget.user_id, budget.api_key_id, budget.api_key_id)
+    return _used([budget.pk], month)[budget.pk]
+
+
+def _used(numbers: list[int], month: date) -> dict[int, int]:
     with connection.cursor() as cursor:
-        cursor.execute(USED, [budget.organization_id, begins, overage.ends_at(month), *params])
-        return int(cursor.fetchone()[0])
+        cursor.execute(USED, [numbers, overage.begins_at(month), overage.ends_at(month)])
+        return {number: int(used) for number, used in cursor.fetchall()}
 
 
 def count(found: Iterable[Counted], amount: int, at: datetime) -> list[batch.Statement]:
@@ -196,9 +206,9 @@ def remove_budget(organization_id: int, budget_id: int, *, by: User | None = Non
 
 
 def used_by_budget(budgets: Iterable[Budget], at: datetime) -> dict[int, int]:
-    """Micro-credits used this month, by budget id: charged or held."""
-    budgets, month = list(budgets), month_of(at)
-    known = dict(
-        BudgetMonth.objects.filter(budget__in=budgets, month=month).values_list("budget_id", "used_micro")
-    )
-    return {b.pk: known[b.pk] if b.pk in known else used_micro(b, month) for b in budgets}
+    """Micro-credits used this month, by budget id: charged or held. Two queries at most."""
+    numbers, month = [budget.pk for budget in budgets], month_of(at)
+    rows = BudgetMonth.objects.filter(budget__in=numbers, month=month)
+    known = dict(rows.values_list("budget_id", "used_micro"))
+    unused = [number for number in numbers if number not in known]
+    return {**known, **(_used(unused, month) if unused else {})}

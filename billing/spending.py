@@ -41,7 +41,7 @@ class Month:
 
 
 def month(organization_id: int, now: datetime) -> Month:
-    """The month up to now; nine queries, and one per budget that had no use yet."""
+    """The month up to now; ten queries at most."""
     span = spans.Span(spans.month_start(now), now, spans.MONTH)
     standings = budget_board.standings(organization_id, now)
     whole = next((one for one in standings if one.budget.scope == "organization"), None)

@@ -19,11 +19,12 @@ MAKERS = [
         "/spending/",
         "/budgets/",
         "/credits/",
+        "/invoices/",
         "/notices/",
     ),
     *("/keys/", "/members/", "/audit/"),
 ]
-NOT_A_MEMBERS = ("/spending/", "/credits/", "/keys/", "/audit/")
+NOT_A_MEMBERS = ("/spending/", "/credits/", "/invoices/", "/keys/", "/audit/")
 OPERATORS = ["/operate/", "/operate/lanes/", "/operate/workers/", "/operate/models/"]
 STAFF = ["/staff/approvals/", "/staff/audit/"]  # of whatever role
 
