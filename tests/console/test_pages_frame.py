@@ -25,7 +25,7 @@ MAKERS = [
     *("/keys/", "/members/", "/audit/"),
 ]
 NOT_A_MEMBERS = ("/spending/", "/credits/", "/invoices/", "/keys/", "/audit/")
-OPERATORS = ["/operate/", "/operate/lanes/", "/operate/workers/", "/operate/models/"]
+OPERATORS = ["/operate/", "/operate/lanes/", "/operate/scheduling/", "/operate/workers/", "/operate/models/"]
 STAFF = ["/staff/approvals/", "/staff/audit/"]  # of whatever role
 
 

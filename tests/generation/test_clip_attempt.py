@@ -2,18 +2,20 @@
 
 import io
 from contextlib import contextmanager
+from datetime import timedelta
 
 import numpy as np
 import pytest
 import torch
 from django.core.files.storage import default_storage
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from accounts.models import OperationalEvent, OutboxEvent
 from billing.models import Charge, Hold
 from billing.reconciliation import reconcile
 from generation import dispatch, preemption, signing
-from generation.models import Asset, Attempt, Job, Pool, State
+from generation.models import Asset, Attempt, Job, Pool, PoolSettings, State
 from generation.worker import checkpoints, loop
 from generation.worker.encoding import decode_frames
 from generation.worker.station import Station
@@ -98,7 +100,7 @@ def test_a_clip_is_made_scanned_signed_delivered_and_charged(station, tmp_path):
 
 def test_drained_at_any_step_the_clip_goes_on_to_the_very_same_frames(station, tmp_path):
     free = tenant("free", credit=10**9)
-    whole = submit(free, seed=11)
+    whole = submit(tenant("free"), seed=11)  # of others: one's own would be served again
     loop.work(station)
     job = submit(free, seed=11)
     with at_step(station, 13, lambda state: station.stopping.set()):
@@ -129,7 +131,7 @@ def test_cancelled_between_steps_and_charged_for_what_ran(station):
 
 def test_preempted_it_gives_way_after_the_step_and_goes_on_to_the_very_same_frames(station, tmp_path):
     free = tenant("free", credit=10**9)
-    whole = submit(free, seed=12)
+    whole = submit(tenant("free"), seed=12)  # of others: one's own would be served again
     loop.work(station)
     job = submit(free, seed=12)
 
@@ -147,6 +149,26 @@ def test_preempted_it_gives_way_after_the_step_and_goes_on_to_the_very_same_fram
     assert (second.resumed_from_step, second.step) == (16, 30)
     assert second.preempt_requested_at is None
     assert np.array_equal(frames_of(whole, tmp_path), frames_of(job, tmp_path))
+
+
+def test_a_paid_clip_that_waited_too_long_gets_the_device_of_a_running_free_one(station):
+    free, paid = submit(tenant("free")), []
+    terms = PoolSettings.objects.filter(pool="clips")
+    terms.update(soon_s=0)  # this model's clips are short: any rest of one is worth taking
+
+    def waits(state):
+        paid.append(submit(tenant("plus")))
+        Job.objects.filter(pk=paid[0].pk).update(queued_at=timezone.now() - timedelta(seconds=25))
+        assert preemption.run(timezone.now()) == [Attempt.objects.get(job=free).pk]
+
+    with at_step(station, 11, waits):
+        assert loop.work(station) == 3  # the free one's first turn, the paid one, the free one's second
+    first, second = free.attempts.order_by("fence")
+    (paid_turn,) = paid[0].attempts.all()
+    assert first.fence < paid_turn.fence < second.fence
+    assert first.preempt_reason == "a job in clips-plus has waited 25 s"
+    assert (first.step, second.resumed_from_step, second.step) == (11, 11, 30)
+    assert set(Job.objects.values_list("state", flat=True)) == {State.DELIVERED}
 
 
 def test_the_record_of_a_job_says_what_was_used_and_when(station):
