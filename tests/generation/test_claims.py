@@ -9,7 +9,7 @@ from generation import finalization
 from generation.finalization import Ran
 from generation.lane_actions import ChangeLaneWeight
 from generation.leases import lease_of
-from generation.models import Attempt, Lane, LaneOrganization, LaneOverride, State
+from generation.models import Attempt, Lane, LaneOrganization, LaneOverride, Pool, State
 from tests.generation.api_stage import tenant
 from tests.generation.queueing import claim, end_as_cancelled, idle_worker, submit, submit_code, submit_many
 
@@ -114,6 +114,35 @@ def test_a_job_that_lost_its_worker_while_finishing_is_adopted_in_its_state(work
     assert adopted.job == attempt.job
     assert adopted.job.state == State.FINISHING
     assert claim(worker).job == waiting
+
+
+def test_a_lane_under_its_floor_goes_first_and_one_back_from_idleness_starts_where_the_others_are(worker):
+    submit_many(tenant("free", credit=10**9), 2)
+    submit_many(tenant("plus"), 2)
+    Pool.objects.filter(pk="clips").update(virtual_time=5_000_000)
+    Lane.objects.filter(pk="clips-free").update(tag=5_000_000, recent_gpu_ms=1e6, recent_at=timezone.now())
+    Lane.objects.filter(pk="clips-plus").update(tag=9_000_000)
+    first = claim(worker)
+    assert first.lane_id == "clips-plus"  # its floor is a tenth, and it had nothing of the last minutes
+    Lane.objects.filter(pk="clips-plus").update(tag=0, recent_gpu_ms=1e6, recent_at=timezone.now())
+    second = claim(worker)
+    assert second.lane_id == "clips-plus"
+    assert Lane.objects.get(pk="clips-plus").tag == pytest.approx(5_000_000 + second.charged_gpu_ms / 2.0)
+
+
+def test_what_was_taken_back_unrun_is_owed_until_it_was_caught_up(worker):
+    plus = tenant("plus")
+    submit_many(plus, 3)
+    submit_many(tenant("pro"), 9)
+    attempts = [claim(worker) for _ in range(9)]
+    mine = [attempt for attempt in attempts if attempt.lane_id == "clips-plus"]
+    assert len(mine) == 3
+    for attempt in mine:
+        finalization.hand_back(lease_of(attempt), Ran(), "a drain")
+    assert [claim(worker).lane_id for _ in range(3)] == ["clips-plus"] * 3
+    lane, pool = Lane.objects.get(pk="clips-plus"), Pool.objects.get(pk="clips")
+    assert lane.tag == pytest.approx(sum(attempt.charged_gpu_ms for attempt in mine) / 2.0)
+    assert lane.owed <= max(0.0, pool.virtual_time - lane.tag)
 
 
 def test_pools_do_not_take_each_others_jobs(worker):
