@@ -53,6 +53,7 @@ def _every(seconds: float, task: str) -> dict[str, Any]:
 app.conf.beat_schedule = {
     "reap": _every(2.0, "generation.tasks.reap"),
     "mind_waits": _every(1.0, "generation.tasks.mind_waits"),
+    "raise_weights": _every(5.0, "generation.tasks.raise_weights"),
     "dispatch_outbox": _every(1.0, "generation.tasks.dispatch_outbox"),
     "keep_accounts": _every(30.0, "generation.tasks.keep_accounts"),
     "mind_payments": _every(2.0, "billing.tasks.mind_payments"),
