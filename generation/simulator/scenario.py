@@ -65,7 +65,7 @@ class Preemption:
 
     after_s: float
     terms: preemption.Terms
-    look_every_s: float = 5.0
+    look_every_s: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Raising:
     """The auto-raise rule of lanes, by slug, and how often it looks at how much of the past."""
 
     rules: dict[str, auto_raise.Rule]
-    look_every_s: float = 10.0
+    look_every_s: float = 5.0
     window_s: float = 300.0
 
 
