@@ -124,12 +124,19 @@ def rate_interval(per_minute: int) -> timedelta:
 
 def next_tat(tat: datetime | None, now: datetime, per_minute: int) -> datetime:
     """The arrival time to store when a request goes ahead."""
-    return max(tat or now, now) + rate_interval(per_minute)
+    return now + _ahead(tat, now) + rate_interval(per_minute)
+
+
+def _ahead(tat: datetime | None, now: datetime) -> timedelta:
+    """How far the stored arrival time is ahead. A burst brings it a minute ahead and one interval, a minute at most;
+    further is of a clock that was wrong, and would shut its owner out until it is that late: it counts as none."""
+    ahead = tat - now if tat else timedelta(0)
+    return ahead if timedelta(0) < ahead <= 2 * MINUTE else timedelta(0)
 
 
 def _rate(state: InFlight, limit: int, tat: datetime | None, whose: str) -> Checked:
     interval = rate_interval(limit)
-    ahead = max(tat or state.now, state.now) - state.now
+    ahead = _ahead(tat, state.now)
     used = min(limit, -(-ahead // interval))
     wait = ahead - interval * (limit - 1)
     name = f"requests_per_minute{whose}"

@@ -5,10 +5,9 @@ import threading
 
 from celery import shared_task
 from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
-from django.utils import timezone
 
 from accounts import upkeep as accounts_upkeep
-from generation import announcements, auto_raise, money_upkeep, upkeep, waits_upkeep
+from generation import announcements, auto_raise, dispatch, money_upkeep, upkeep, waits_upkeep
 from generation.models import Pool, RegisteredModel
 
 logger = logging.getLogger(__name__)
@@ -88,7 +87,7 @@ def mind_waits() -> None:
 @shared_task
 def raise_weights() -> None:
     """Every few seconds: the auto-raise rule looks at how long lanes wait, which counts all that waits."""
-    auto_raise.run(timezone.now())
+    auto_raise.run(dispatch.clock())
 
 
 @shared_task

@@ -7,7 +7,6 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.models.functions import Now
-from django.utils import timezone
 
 from accounts import audit
 from accounts.actions import Action, Preview
@@ -120,7 +119,7 @@ def expire_states() -> int:
 def _expire(worker_id: UUID) -> bool:
     with transaction.atomic():
         rows = Worker.objects.select_for_update(no_key=True)
-        worker = rows.filter(pk=worker_id, desired_until__lte=timezone.now()).first()
+        worker = rows.filter(pk=worker_id, desired_until__lte=Now()).first()
         if worker is not None:
             set_state(worker, Worker.Desired.RUN, "expiry", f"The time to {worker.desired} is over.")
     return worker is not None

@@ -132,6 +132,11 @@ class TestHardLimits:
         almost = later - timedelta(microseconds=1)
         assert not decide(snapshot(purchased(100), rate_tat=tat, now=almost), asked()).allowed
 
+    def test_a_clock_that_was_hours_ahead_shuts_nobody_out(self):
+        verdict = decide(snapshot(purchased(100), rate_tat=NOW + timedelta(hours=3)), asked())
+        assert verdict.allowed
+        assert verdict.rate_tat == NOW + timedelta(seconds=6)
+
     def test_too_many_open_jobs(self):
         verdict = decide(snapshot(purchased(100), open_jobs=3), asked())
         assert verdict.code == "concurrency_limit_exceeded"
