@@ -8,11 +8,12 @@ comes. A job that waits is moved when its pool has lost its last worker.
 from collections.abc import Sequence
 
 from django.db import connection, transaction
-from django.db.models import Exists, OuterRef
 
+from accounts import batch
 from accounts.errors import ApiError
+from accounts.models import Tier
 from generation import tickets
-from generation.models import Job, Lane, RegisteredModel, Worker
+from generation.models import Job, Lane, Pool, RegisteredModel
 
 # Most jobs that one round moves from a lane; the next round is a second away.
 MOST_MOVED = 500
@@ -36,19 +37,37 @@ SELECT s.id, t.slug, t.pool_id
 """
 
 
+# A tier's lanes in some pools of a kind, in their order, and whether somebody takes jobs there.
+LANES = f"""
+SELECT EXISTS (SELECT 1 FROM generation_worker w
+                WHERE w.pool_id = p.slug AND w.stopped_at IS NULL AND w.desired = 'run'),
+       {batch.columns(Lane, "l")}, {batch.columns(Pool, "p")}, {batch.columns(Tier, "t")}
+  FROM generation_lane l JOIN generation_pool p ON p.slug = l.pool_id JOIN accounts_tier t ON t.slug = l.tier_id
+ WHERE l.tier_id = %s AND p.slug = ANY (%s) AND p.kind = %s ORDER BY l.preference, l.slug
+"""
+
+
 def lane_for(tier_id: str, model: RegisteredModel, precision: str) -> Lane:
     """The lane that a new job of the tier goes to; one query. Raises `ApiError` model_unavailable where none fits."""
-    pools = [model.pool_id, *model.also_pools]
-    takes_jobs = Worker.objects.filter(pool=OuterRef("pool"), stopped_at=None, desired=Worker.Desired.RUN)
-    lanes = Lane.objects.filter(tier=tier_id, pool__in=pools, pool__kind=model.kind)
-    lanes = lanes.select_related("pool", "tier").order_by("preference", "slug")
-    if len(pools) > 1:
-        lanes = lanes.annotate(serves=Exists(takes_jobs))
-    chosen = first_that_serves(lanes, precision)
+    (found,) = batch.read([(LANES, (tier_id, [model.pool_id, *model.also_pools], model.kind))])
+    chosen = first_that_serves([_lane(row) for row in found], precision)
     if chosen is None:
         message = f"No pool here takes {model.name} at {precision}. Nothing was queued or charged."
         raise ApiError("model_unavailable", message, param="model")
     return chosen
+
+
+def _lane(row: tuple) -> Lane:
+    """A lane with its pool, its tier and whether the pool `serves`, from a row of `LANES`."""
+    serves, *values = row
+    made = []
+    for model in (Lane, Pool, Tier):
+        width = len(model._meta.concrete_fields)
+        made.append(batch.instance(model, values[:width]))
+        values = values[width:]
+    lane, lane.pool, lane.tier = made[0], made[1], made[2]
+    lane.serves = serves
+    return lane
 
 
 def first_that_serves(lanes: Sequence[Lane], precision: str) -> Lane | None:

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from django.db import connection
 
+from accounts import batch
 from generation.models import Job, State, ToldEta
 from generation.standing import Standing, standing
 
@@ -51,7 +52,8 @@ def note(job: Job, place: Standing | None) -> None:
         return
     low, high = min(place.eta_low_s, place.eta_s), max(place.eta_high_s, place.eta_s)
     row = ToldEta(job=job, position=place.position, eta_s=place.eta_s, low_s=low, high_s=high)
-    ToldEta.objects.bulk_create([row], ignore_conflicts=True)
+    insert, values = batch.insertion(row)
+    batch.read([(f"{insert} ON CONFLICT (job_id) DO NOTHING", values)])
 
 
 def note_untold(now: datetime) -> int:
