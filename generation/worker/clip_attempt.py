@@ -146,6 +146,7 @@ def _begin(turn: ClipTurn) -> DenoiseState:
     for reason in refused:
         operations.report("checkpoint.refused", "warning", f"job:{job.pk}", {"reason": reason})
     Attempt.objects.filter(pk=turn.attempt.pk, ended_at=None).update(
+        step=state.index,
         resumed_from_step=state.index,
         refused_checkpoints=refused,
         device=engine.device_name,

@@ -2,11 +2,12 @@
 
 import hashlib
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from django.conf import settings
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 
 from accounts import operations
 from generation import finalization, preemption, quarantine, streams
@@ -21,19 +22,25 @@ from generation.worker.stages import Cancelled, HandedBack, NotFinite, Preempted
 logger = logging.getLogger(__name__)
 
 FORESEEN = (Cancelled, HandedBack, NotFinite, RefusedByGate, Unscanned, EngineError, EncodingFailed)
+ASK_AGAIN_S = 0.5
 
 
 @contextmanager
 def told(turn: ClipTurn) -> Iterator[None]:
     """Around a part of the attempt: what stops it is written down, and nothing that was foreseen leaves it.
 
-    A lost lease ends it without a word: the job is somebody else's.
+    A lost lease ends it without a word: the job is somebody else's. A database that went away is no failure of the
+    job: it is handed back as soon as the database answers, and is not counted as one that breaks its workers.
     """
     try:
         try:
             yield
         except FORESEEN as way_out:
             _tell(turn, way_out)
+        except (OperationalError, InterfaceError) as problem:
+            if not _server_gone(problem):
+                raise
+            _hand_back_when_it_answers(turn, problem)
     except LeaseLost as lost:
         logger.warning(str(lost), extra={"job": str(turn.job.pk), "fence": turn.lease.fence})
     # A job that may still go on, here or elsewhere, keeps its checkpoints.
@@ -57,6 +64,27 @@ def _tell(turn: ClipTurn, way_out: Exception) -> None:
             finalization.block(lease, ran, str(way_out), way_out.category)
         case _:
             finalization.attempt_failed(lease, ran, f"{type(way_out).__name__}: {way_out}")
+
+
+def _server_gone(problem: Exception) -> bool:
+    """The connection broke or none could be had: no SQLSTATE, or one of class 08 or 57P (shutdown, starting up)."""
+    state = getattr(problem.__cause__, "sqlstate", None)
+    return state is None or state.startswith(("08", "57P"))
+
+
+def _hand_back_when_it_answers(turn: ClipTurn, problem: Exception) -> None:
+    """Raises LeaseLost where the attempt has ended after all, or another has the job by now."""
+    logger.warning("the database is gone", extra={"job": str(turn.job.pk), "error": str(problem)})
+    deadline = time.monotonic() + turn.attempt.lease_seconds
+    while True:
+        connection.close()
+        try:
+            finalization.hand_back(turn.lease, turn.ran, "the database was gone for a moment")
+            return
+        except (OperationalError, InterfaceError) as still:
+            if not _server_gone(still) or time.monotonic() > deadline:
+                raise
+        time.sleep(ASK_AGAIN_S)
 
 
 def _not_finite(turn: ClipTurn, problem: NotFinite) -> None:

@@ -13,7 +13,8 @@ from django.conf import settings
 from django.db import Error, connection
 from django.db.models.functions import Now
 
-from generation.models import Pool, Worker
+from generation.models import Kind, Pool, Worker
+from generation.worker import leftovers
 from generation.worker.engine_shelf import EngineShelf
 from generation.worker.finishing_line import FinishingLine
 
@@ -34,6 +35,8 @@ class Station:
         self.engines = EngineShelf()
         # Loaded before the row is written: a worker that is there is ready.
         self.engines.load_all(pool)
+        if pool.kind == Kind.CLIP:
+            leftovers.clear()
         self.worker = Worker.objects.create(
             pool=pool,
             host=socket.gethostname(),

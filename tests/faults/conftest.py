@@ -1,9 +1,12 @@
 """A running Backlot to break, spoken to as its clients do, and looked into by SQL."""
 
+import http.client
 import json
+import os
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Iterator
@@ -12,32 +15,53 @@ from typing import Any
 
 import psycopg
 import pytest
+import redis
 
 from tests.live import PROJECT, Live
 
 PATIENCE_S = 240
+# What a resumed clip must match to the bit may not depend on which processor the next worker finds.
+PINNED = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "OMP_NUM_THREADS": "1"}
+# A clip of the same request that nothing happened to: its digest before it was signed, and what it cost.
+Calm = tuple[str, list[int]]
+UNANSWERED = (OSError, http.client.HTTPException)  # URLError is an OSError; HTTPError is told apart before
 
 
 class Service:
     """A `Live` Backlot with a key of a demo organization, its database and its Redis."""
 
-    def __init__(self, live: Live, organization: str = "plus-demo") -> None:
+    def __init__(self, live: Live, organization: str = "plus-demo", url: str | None = None) -> None:
         self.live = live
+        self.url = url or live.url
         self.redis_url = live.redis_url()
         self._database = psycopg.connect(live.database_url(), autocommit=True)
         self._key = live.api_key(organization)
+        self._calm: dict[str, Calm] = {}
 
     def close(self) -> None:
         self._database.close()
 
     def sql(self, statement: str, *values: Any) -> None:
-        self._database.execute(statement, values)
+        self._execute(statement, values)
 
     def rows(self, query: str, *values: Any) -> list[tuple]:
-        return self._database.execute(query, values).fetchall()
+        return self._execute(query, values).fetchall()
 
     def row(self, query: str, *values: Any) -> tuple | None:
-        return self._database.execute(query, values).fetchone()
+        return self._execute(query, values).fetchone()
+
+    def _execute(self, query: str, values: tuple) -> psycopg.Cursor:
+        """Over another connection where a fault took the last one; what is asked here may be asked twice."""
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                if self._database.closed:
+                    self._database = psycopg.connect(self.live.database_url(), autocommit=True)
+                return self._database.execute(query, values)
+            except psycopg.OperationalError:
+                assert time.monotonic() < deadline, "the database does not come back"
+                self._database.close()
+                time.sleep(0.2)
 
     def until(self, query: str, *values: Any) -> tuple:
         """The first row of a query, as soon as there is one."""
@@ -51,24 +75,68 @@ class Service:
     def job_id(public_id: str) -> str:
         return str(uuid.UUID(public_id[-32:]))
 
-    def open(self, method: str, path: str, body: dict | None = None) -> Any:
-        headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
+    def open(self, method: str, path: str, body: dict | None = None, **headers: str) -> Any:
+        headers |= {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.live.url + path, data, headers, method=method)
+        request = urllib.request.Request(self.url + path, data, headers, method=method)
         return urllib.request.urlopen(request, timeout=PATIENCE_S)
 
-    def call(self, method: str, path: str, body: dict | None = None) -> dict:
-        with self.open(method, path, body) as response:
+    def call(self, method: str, path: str, body: dict | None = None, **headers: str) -> dict:
+        with self.open(method, path, body, **headers) as response:
             return json.load(response)
+
+    def insist(self, method: str, path: str, body: dict | None = None, **headers: str) -> dict:
+        """As `call`, again and again until it is answered: what a client does whose server has a bad day."""
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                return self.call(method, path, body, **headers)
+            except urllib.error.HTTPError as error:
+                problem: object = f"{error.code}: {error.read().decode(errors='replace')}"
+                if error.code != 429 and error.code < 500:
+                    raise AssertionError(problem) from error
+            except UNANSWERED as error:
+                problem = error
+            assert time.monotonic() < deadline, f"{method} {path} is never answered: {problem}"
+            time.sleep(0.5)
 
     def submit(self, **fields: Any) -> dict:
         return self.call("POST", "/v1/videos", {"model": "pocket-video"} | fields)
+
+    def submit_insisting(self, key: str, **fields: Any) -> dict:
+        """Until it is acknowledged, under one Idempotency-Key."""
+        body = {"model": "pocket-video"} | fields
+        return self.insist("POST", "/v1/videos", body, **{"Idempotency-Key": key})
+
+    def calm(self, **fields: Any) -> Calm:
+        """What this request gives where nothing goes wrong; made once, and deleted, so that no repeat is served."""
+        known = json.dumps(fields, sort_keys=True)
+        if known not in self._calm:
+            clip = self.finished(self.submit(**fields))
+            assert clip["status"] == "completed", clip
+            self._calm[known] = self.unsigned_digest(clip), self.charges(clip)
+            self.delete(clip)
+        return self._calm[known]
+
+    def assert_as_calm(self, clip: dict, calm: Calm) -> None:
+        """Delivered once and charged once, the very same clip; then deleted, so that it can be made again."""
+        assert clip["status"] == "completed", clip
+        assert clip["backlot"]["steps_run"] == clip["backlot"]["steps"]
+        files = self.rows("SELECT fence FROM generation_asset WHERE job_id = %s", self.job_id(clip["id"]))
+        fence = self.row("SELECT fence FROM generation_job WHERE id = %s", self.job_id(clip["id"]))
+        assert files == [fence]
+        assert (self.unsigned_digest(clip), self.charges(clip)) == calm
+        assert [row[0] for row in self.attempts(clip)].count("delivered") == 1
+        self.delete(clip)
+
+    def delete(self, clip: dict) -> None:
+        self.call("DELETE", f"/v1/videos/{clip['id']}")
 
     def finished(self, clip: dict) -> dict:
         """The clip once it has ended, however it did."""
         deadline = time.monotonic() + PATIENCE_S
         while True:
-            clip = self.call("GET", f"/v1/videos/{clip['id']}")
+            clip = self.insist("GET", f"/v1/videos/{clip['id']}")
             if clip["status"] in ("completed", "failed"):
                 return clip
             assert time.monotonic() < deadline, f"not done in time: {clip}"
@@ -113,10 +181,35 @@ class Service:
         command = [sys.executable, str(PROJECT / "manage.py"), "reconcile"]
         return subprocess.run(command, env=self.live.environment, check=False).returncode == 0
 
+    def redis_tickets(self, pool: str = "clips") -> int:
+        """How many tickets of a pool wait."""
+        with redis.Redis.from_url(self.redis_url) as client:
+            return client.llen(pool)
+
+    def events(self, kind: str, clip: dict) -> list[tuple[str, dict]]:
+        """(severity, detail) of the operational events of a kind about a clip, in order."""
+        query = "SELECT severity, detail FROM accounts_operationalevent WHERE kind = %s AND subject = %s ORDER BY id"
+        return self.rows(query, kind, f"job:{self.job_id(clip['id'])}")
+
+
+@pytest.fixture(scope="session")
+def house() -> Iterator[Live]:
+    """One for all tests that only take it over for a while; those that end it have their own.
+
+    BACKLOT_FAULTS_HOME names a home to keep, which starts faster the next time.
+    """
+    kept = os.environ.get("BACKLOT_FAULTS_HOME")
+    with Live(kept and Path(kept), **PINNED) as live:
+        yield live
+
 
 @pytest.fixture(scope="module")
-def service() -> Iterator[Service]:
-    with Live() as live:
-        service = Service(live)
-        yield service
-        service.close()
+def service(house) -> Iterator[Service]:
+    """Leases as short as a test makes them are as long as before afterwards, and every worker takes jobs."""
+    service = Service(house)
+    leases = service.rows("SELECT lease_seconds, id FROM generation_registeredmodel")
+    yield service
+    for seconds, model in leases:
+        service.sql("UPDATE generation_registeredmodel SET lease_seconds = %s WHERE id = %s", seconds, model)
+    service.sql("UPDATE generation_worker SET desired = 'run' WHERE stopped_at IS NULL")
+    service.close()

@@ -6,10 +6,8 @@ import random
 import time
 from datetime import datetime
 
-import numpy as np
 import pytest
 
-from generation.worker.encoding import decode_frames
 from tests.faults.clip_workers import ClipWorkers
 from tests.faults.conftest import PATIENCE_S, Service
 
@@ -38,7 +36,7 @@ def free(service):
 
 
 @pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.long)])
-def test_kill_9_at_random_steps_changes_nothing_but_the_time(service, free, workers, tmp_path, kills):
+def test_kill_9_at_random_steps_changes_nothing_but_the_time(service, free, workers, kills):
     seed = random.SystemRandom().randrange(10**6)
     chance = random.Random(seed)
     for _ in range(2):
@@ -47,13 +45,14 @@ def test_kill_9_at_random_steps_changes_nothing_but_the_time(service, free, work
     for number in range(-(-kills // 2)):
         customer = (service, free)[number % 2]
         fields = {"prompt": f"a {WORDS[number % 4]} moves left over grass", "seed": seed + number}
-        calm = customer.finished(customer.submit(**fields))
+        calm = customer.calm(**fields)
         hit = customer.submit(**fields)
         for _ in range(min(2, kills - 2 * number)):
             kill_at_a_random_step(customer, workers, hit, chance)
             workers.start()
         hit = customer.finished(hit)
-        assert_same_clip(customer, calm, hit, tmp_path)
+        assert_little_was_redone(customer, hit)
+        customer.assert_as_calm(hit, calm)
     assert service.reconciles()
 
 
@@ -72,20 +71,13 @@ def kill_at_a_random_step(service: Service, workers: ClipWorkers, clip: dict, ch
     workers.kill(pid)
 
 
-def assert_same_clip(service: Service, calm: dict, hit: dict, tmp_path) -> None:
-    assert (calm["status"], hit["status"]) == ("completed", "completed"), hit
-    assert hit["backlot"]["steps_run"] == hit["backlot"]["steps"]
+def assert_little_was_redone(service: Service, hit: dict) -> None:
     attempts = service.attempts(hit)
     assert [row[0] for row in attempts][-1] == "delivered"
     lost = [row[0] for row in attempts].count("lost")
     assert lost == len(attempts) - 1 >= 1
     for before, after in itertools.pairwise(attempts):
         assert 0 <= before[1] - after[2] <= CHECKPOINT_EVERY, attempts
-    frames = [decode_frames(service.download(clip, tmp_path / f"{clip['id']}.mp4")) for clip in (calm, hit)]
-    assert np.array_equal(*frames)
-    assert service.unsigned_digest(calm) == service.unsigned_digest(hit)
-    assert len(service.charges(hit)) == 1
-    assert service.charges(hit) == service.charges(calm)
 
 
 def test_one_worker_denoises_the_next_clip_while_it_finishes_the_last(service, workers):
