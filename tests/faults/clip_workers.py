@@ -17,8 +17,8 @@ ARGUMENTS = ("worker", "-Q", "clips", "--pool=threads", "-c", "1", "--without-go
 OWN = "UPDATE generation_worker SET desired = %s WHERE pool_id = 'clips' AND stopped_at IS NULL AND pid = ANY (%s)"
 OTHERS = """UPDATE generation_worker SET desired = %s
              WHERE pool_id = 'clips' AND stopped_at IS NULL AND pid <> ALL (%s)"""
-HOLDS = """SELECT 1 FROM generation_attempt a JOIN generation_worker w ON w.id = a.worker_id
-            WHERE w.pid = %s AND a.job_id = %s AND a.ended_at IS NULL"""
+EXPIRE = """UPDATE generation_attempt SET lease_expires_at = clock_timestamp() + make_interval(secs => %s)
+             WHERE job_id = %s AND ended_at IS NULL"""
 
 
 class ClipWorkers:
@@ -98,12 +98,9 @@ class ClipWorkers:
         self.take_over()
         return calm
 
-    def forget(self, clip: dict) -> None:
-        """What the time would do: the lease of a clip whose worker died runs out now."""
-        self.service.sql(
-            "UPDATE generation_attempt SET lease_expires_at = clock_timestamp() WHERE job_id = %s AND ended_at IS NULL",
-            self.service.job_id(clip["id"]),
-        )
+    def forget(self, clip: dict, in_s: float = 0) -> None:
+        """What the time would do: the lease of a clip whose worker is gone runs out now, or in a few seconds."""
+        self.service.sql(EXPIRE, in_s, self.service.job_id(clip["id"]))
 
     def stop(self) -> None:
         """SIGTERM to all; what does not end in time is killed and reported."""

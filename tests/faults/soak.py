@@ -18,8 +18,8 @@ from tests.faults import outages
 from tests.faults.clip_workers import ClipWorkers
 from tests.faults.conftest import Service
 
-LEASE_S = 8
-FROZEN_S = 11
+LEASE_S = 12
+FROZEN_S = 15
 DOWN_S = 1.5
 # Tier → its share of the clips.
 SHARES = {"free-demo": 1, "plus-demo": 3, "pro-demo": 3, "enterprise-demo": 3}

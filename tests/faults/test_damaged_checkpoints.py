@@ -3,7 +3,7 @@
 import pytest
 
 from tests.faults import outages
-from tests.faults.clip_workers import ClipWorkers
+from tests.faults.clip_workers import HALTING, ClipWorkers
 
 pytestmark = pytest.mark.faults
 
@@ -29,8 +29,8 @@ def test_a_full_disk_costs_safety_and_not_the_clip(service, workers):
     assert not list(kept.parent.glob(".*")), "half a file was left"
     told = service.events("checkpoint.failed", clip)
     assert [(severity, detail["step"] // 10) for severity, detail in told] == [("error", 2), ("error", 3)]
-    last = workers.start(("tests.faults.halting_worker",), FULL_FROM_STEP="20")
     workers.forget(clip)
+    last = workers.start(HALTING, FULL_FROM_STEP="20")
     clip = service.finished(clip)
     attempts = service.attempts(clip)
     assert [(row[0], row[2], row[3]) for row in attempts] == [("lost", 0, pid), ("delivered", 10, last)]
@@ -50,8 +50,8 @@ def test_a_flipped_byte_is_refused_and_the_checkpoint_before_it_used(service, wo
     newest = outages.newest_checkpoint(service.live, service.job_id(clip["id"]))
     assert newest.name == "step-0020.safetensors"
     outages.flip_a_byte(newest, place)
-    workers.others_take_over()
     workers.forget(clip)
+    workers.others_take_over()
     clip = service.finished(clip)
     attempts = service.attempts(clip)
     assert [(row[0], row[1], row[2]) for row in attempts] == [("lost", 25, 0), ("delivered", 50, 10)]

@@ -53,11 +53,11 @@ def hit(service: Service, workers: ClipWorkers, moments: list[tuple[str, int]]) 
     clip = service.submit(**FIELDS)
     for moment, step in moments[1:]:
         workers.dead(pid)
-        pid = workers.halting(moment, step=step)
         workers.forget(clip)
+        pid = workers.halting(moment, step=step)
     workers.dead(pid)
-    workers.others_take_over()
     workers.forget(clip)
+    workers.others_take_over()
     return service.finished(clip)
 
 

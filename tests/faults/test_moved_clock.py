@@ -13,31 +13,32 @@ from tests.live import free_port
 
 pytestmark = pytest.mark.faults
 
-LEASE_S = 6
+LEASE_S = 30
+# So much of a lost worker's lease is left to wait for.
+LEFT_S = 3
 # Between the end of a lease and the reaper's next round, on a machine that is busy.
 REAPED_WITHIN_S = 30
 HOLD = """SELECT state, expires_at - clock_timestamp() BETWEEN interval '6 days 22 hours' AND interval '7 days 2 hours'
             FROM billing_hold WHERE subject = %s"""
 LEFT = """SELECT extract(epoch FROM lease_expires_at - clock_timestamp()) FROM generation_attempt
            WHERE job_id = %s AND ended_at IS NULL"""
+LOST = "SELECT 1 FROM generation_attempt WHERE job_id = %s AND outcome = 'lost'"
 NEAR_NOW = "SELECT abs(extract(epoch FROM {} - clock_timestamp())) < 600 FROM generation_job WHERE id = %s"
 
 
 @pytest.fixture
 def workers(service):
-    lease = "UPDATE generation_registeredmodel SET lease_seconds = %s WHERE kind = 'clip'"
-    service.sql(lease, LEASE_S)
     workers = ClipWorkers(service)
     yield workers
     workers.stop()
 
 
-def lost_in_time(service: Service, clip: dict) -> None:
+def lost_in_time(service: Service, workers: ClipWorkers, clip: dict) -> None:
+    """Not before its lease is over, and soon after."""
     began = time.monotonic()
-    service.until(
-        "SELECT 1 FROM generation_attempt WHERE job_id = %s AND outcome = 'lost'", service.job_id(clip["id"])
-    )
-    assert time.monotonic() - began < LEASE_S + REAPED_WITHIN_S
+    workers.forget(clip, LEFT_S)
+    service.until(LOST, service.job_id(clip["id"]))
+    assert LEFT_S <= time.monotonic() - began < LEFT_S + REAPED_WITHIN_S
 
 
 def lives_on(service: Service, clip: dict) -> None:
@@ -60,8 +61,8 @@ def test_of_the_clip_workers(service, workers, offset):
     )
     lives_on(service, clip)
     workers.dead(pid)
+    lost_in_time(service, workers, clip)
     last = workers.start(CELERY, **moved(offset))
-    lost_in_time(service, clip)
     clip = service.finished(clip)
     assert [(row[0], row[2], row[3]) for row in service.attempts(clip)] == [
         ("lost", 0, pid),
@@ -98,7 +99,7 @@ def goes_on(service: Service, workers: ClipWorkers, prompt: str) -> None:
     clip = service.submit(prompt=prompt, seed=1)
     waits = service.submit(prompt=prompt, seed=2)
     workers.dead(pid)
-    lost_in_time(service, clip)
+    lost_in_time(service, workers, clip)
     for one in (clip, waits):
         assert service.row(HOLD, service.job_id(one["id"])) == ("open", True)
     workers.start()
@@ -110,8 +111,7 @@ def goes_on(service: Service, workers: ClipWorkers, prompt: str) -> None:
 
 @pytest.mark.parametrize("offset", ["+3h", "-3h"])
 def test_of_the_web(service, offset):
-    """A clip that came in through it is held for and made like any other, and so is the next, which comes in elsewhere.
-    """
+    """A clip that came in through it is held for and made like any other; so is the next, which comes in elsewhere."""
     port = free_port()
     with standing_in(service.live, {"web": moved(offset)}, [programs.web(port)]):
         there = Service(service.live, url=f"http://127.0.0.1:{port}")

@@ -31,12 +31,11 @@ def stopped_at(
     service: Service, workers: ClipWorkers, seconds: int, moment: str, step: int = 0
 ) -> tuple[dict, int]:
     """A clip whose worker stopped at a moment and was left so for so long, and that worker's pid. Others have it."""
-    if seconds < 90:
-        lease = "UPDATE generation_registeredmodel SET lease_seconds = %s WHERE kind = 'clip'"
-        service.sql(lease, SHORT_LEASE_S)
     pid = workers.halting(moment, step=step, with_signal="STOP")
     clip = service.submit(**FIELDS)
     workers.stopped(pid)
+    if seconds < 90:
+        workers.forget(clip, SHORT_LEASE_S)
     workers.others_take_over()
     time.sleep(seconds)
     job = service.job_id(clip["id"])
