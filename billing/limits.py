@@ -11,6 +11,7 @@ from billing.pricing import MICRO, in_credits
 
 MINUTE = timedelta(minutes=1)
 TICK = timedelta(microseconds=1)  # the finest time that is stored
+MOST_A_MINUTE = MINUTE // TICK
 LOOK_AGAIN_S = 5.0  # nobody knows when open work ends, so this is only a polite pause between two tries
 OF_WHOM = {"organization": "your organization", "member": "this member", "key": "this API key"}
 
@@ -117,7 +118,7 @@ def _each(state: InFlight, units_micro: int, amount: int) -> list[Checked]:
 def rate_interval(per_minute: int) -> timedelta:
     """The emission interval of the generic cell rate algorithm; a burst may be one minute's worth.
 
-    It is a microsecond at least, the finest time that is stored: a limit above 60 million counts as 60 million.
+    It is a microsecond at least, the finest time that is stored: a limit above `MOST_A_MINUTE` counts as that.
     """
     return max(TICK, MINUTE / per_minute)
 
@@ -135,7 +136,7 @@ def _ahead(tat: datetime | None, now: datetime) -> timedelta:
 
 
 def _rate(state: InFlight, limit: int, tat: datetime | None, whose: str) -> Checked:
-    interval = rate_interval(limit)
+    interval, limit = rate_interval(limit), min(limit, MOST_A_MINUTE)
     ahead = _ahead(tat, state.now)
     used = min(limit, -(-ahead // interval))
     wait = ahead - interval * (limit - 1)

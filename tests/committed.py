@@ -22,6 +22,8 @@ SHIPPED = (
     "generation_evaluation",
     "generation_lane",
     "generation_pool",
+    "generation_poolsettings",
+    "generation_raiserule",
     "generation_registeredmodel",
     "safety_policyversion",
     "safety_rule",

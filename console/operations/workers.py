@@ -47,7 +47,7 @@ def preview(request: HttpRequest, person: User, worker_id: UUID) -> HttpResponse
         shown["preview"] = SetWorkerState(worker_id, request.GET.get("state", "")).preview()
     except ApiError as error:
         shown["error"] = error
-    return render(request, "console/parts/lane_preview.html", shown)
+    return render(request, "console/parts/action_preview.html", shown)
 
 
 @require_POST

@@ -59,7 +59,7 @@ def test_a_limit_finer_than_the_clock_is_no_division_by_zero(per_minute):
     assert first.rate_tat == first.key_tat == NOW + timedelta(microseconds=1)
     again = decide(snapshot(limits=limits, rate_tat=first.rate_tat, key_tat=first.key_tat), asked())
     assert [(layer.used, layer.outcome) for layer in again.layers[:2]] == [(1, "passed")] * 2
-    spent = NOW + timedelta(microseconds=per_minute)
+    spent = NOW + timedelta(minutes=1)
     refused = decide(snapshot(limits=limits, rate_tat=spent), asked())
     assert (refused.code, refused.retry_after_s) == ("rate_limit_exceeded", 1e-6)
 

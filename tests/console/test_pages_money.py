@@ -93,7 +93,7 @@ class TestStatement:
         assert "The text filter Prompts are read before anything is held." in text
         assert "Requests per minute 0 of 60 used in the last minute. not reached" in text
         assert "xyzzy" not in text
-        assert statement.lines(caller.organization.pk) == []
+        assert [line.kind for line in statement.lines(caller.organization.pk)] == ["grant"]
 
     def test_an_empty_one_teaches_the_first_step(self):
         client, _ = person(credit=0)

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 import openai
 import pytest
 
+from accounts import tiers
 from billing import budgets
-from generation import admission
 from generation.models import Job
 from safety.models import Rule
 from tests.generation.api_stage import CLIP, CODE, media_folder, tenant
@@ -44,16 +44,16 @@ def _rule(pattern: str) -> Rule:
 @contextmanager
 def narrow(**limits):
     """Terms with these limits; the server is a thread of this process."""
-    own = admission.terms_for
+    own = tiers.read
 
-    def terms_for(*asked):
+    def read(*asked):
         terms = own(*asked)
         for name, value in limits.items():
             setattr(terms, name, value)
         return terms
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(admission, "terms_for", terms_for)
+        patch.setattr(tiers, "read", read)
         yield
 
 
