@@ -11,6 +11,7 @@ from console.supervisor.programs import Program
 from tests.live import PROJECT, Live
 
 FAKETIME = "*/faketime/libfaketimeMT.so.1"
+SLEEP = Path(__file__).parent / "moved_clock"
 
 
 @contextmanager
@@ -74,5 +75,6 @@ def moved(by: str | Path) -> dict[str, str]:
         "LD_PRELOAD": str(libraries[0]),
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         "NO_FAKE_STAT": "1",
+        "PYTHONPATH": str(SLEEP),
         **(amount or {"FAKETIME": str(by)}),
     }
