@@ -22,7 +22,7 @@ ORGANIZATION = "Backlot development"
 LEAF_LIFE = timedelta(days=730)
 INTERMEDIATE_LIFE = timedelta(days=3650)
 ROOT_LIFE = timedelta(days=7300)
-CLOCK_SKEW = timedelta(hours=1)
+CLOCK_SKEW = timedelta(days=1)  # a machine whose clock is hours behind signs with a chain that was made today
 
 
 class ChainUnusable(Exception):
