@@ -7,6 +7,7 @@ nothing: what is measured is the order in which they go.
 import itertools
 import json
 import os
+import sys
 import threading
 import time
 from collections.abc import Iterable, Sequence
@@ -26,7 +27,7 @@ TICK_S = 0.01  # what came due meanwhile is sent together
 LOOK_EVERY_S = 1.0
 KEYS = 200
 WEIGHT_OF_PLUS = 2.0
-DRAINS_WITHIN_S = 30
+DRAINS_WITHIN_S = 60
 ADD = """
 INSERT INTO generation_job (id, organization_id, source, kind, model_id, lane_id, prompt, spec, spec_hash, seed, steps,
     state, state_cause, state_at, fence, ahead_of_lane, attempts_failed, units_micro, estimate_gpu_ms, quote_micro,
@@ -40,7 +41,7 @@ INSERT INTO generation_job (id, organization_id, source, kind, model_id, lane_id
 ORGANIZATIONS = """
 INSERT INTO accounts_organization (slug, name) SELECT n, n FROM unnest(%s::text[]) n ON CONFLICT DO NOTHING
 """
-LOCK = "SELECT 1 FROM generation_pool WHERE slug = %s FOR UPDATE"  # no claim while many places change
+LOCK = "SELECT 1 FROM generation_pool WHERE slug = %s FOR UPDATE"  # no claim meanwhile
 STOP = "UPDATE generation_job SET state = 'cancelled', state_cause = 'the run is over' WHERE state = 'queued'"
 RUNNING = "SELECT count(*) FROM generation_attempt WHERE ended_at IS NULL"
 STARTED = """
@@ -87,11 +88,12 @@ def play(way: Way, requests: Sequence[Request], span_s: float) -> list[Turn]:
 class Ours:
     """Jobs in PostgreSQL, a ticket for each, claims by fair share, and the auto-raise rule looking every second.
 
-    `capped` False lifts the burst caps. `highest` is the most that the rule raised Plus to in the run.
+    `capped` False lifts the burst caps, `raising` False leaves the rule out. `highest` is the most that the rule
+    raised Plus to in the run.
     """
 
     def __init__(self, slots: int) -> None:
-        self.slots, self.capped, self.highest = slots, True, WEIGHT_OF_PLUS
+        self.slots, self.capped, self.raising, self.highest = slots, True, True, WEIGHT_OF_PLUS
         self._numbers = itertools.count(1)
         self._baseline = dict(Lane.objects.values_list("pk", "max_running"))
         owner = User.objects.create_user("rush@example.com")
@@ -104,6 +106,7 @@ class Ours:
 
     def begin(self, requests: Sequence[Request]) -> None:
         """What waits from the beginning comes in one piece, before anything claims."""
+        self._came = {}
         _clear()
         for lane, most in self._baseline.items():
             Lane.objects.filter(pk=lane).update(max_running=most if self.capped else 10_000)
@@ -116,7 +119,8 @@ class Ours:
             cursor.executemany(ADD, waiting)
         self._over = threading.Event()
         self._looking = threading.Thread(target=self._look, daemon=True)
-        self._looking.start()
+        if self.raising:
+            self._looking.start()
         self._tell(len(waiting))
 
     def add(self, due: Sequence[Request], began: float) -> None:
@@ -125,6 +129,7 @@ class Ours:
         with connection.cursor() as cursor:
             cursor.execute("SET synchronous_commit = off")
             for request in due:
+                self._came[request.id] = time.time() - began
                 cursor.execute(ADD, self._row(request, began))
         self._tell(len(due))
 
@@ -135,7 +140,8 @@ class Ours:
 
     def end(self, requests: Sequence[Request], began: float) -> list[Turn]:
         self._over.set()
-        self._looking.join()
+        if self.raising:
+            self._looking.join()
         raised = LaneOverride.objects.filter(author_kind=LaneOverride.AuthorKind.AUTO_RAISE)
         self.highest = max((row.value for row in raised), default=WEIGHT_OF_PLUS)
         _stop()
@@ -144,7 +150,7 @@ class Ours:
         with connection.cursor() as cursor:
             cursor.execute(STARTED)
             found = {job: (started - began, ended - began) for job, started, ended in cursor.fetchall()}
-        return [Turn(request, *found.get(request.id, (None, None))) for request in requests]
+        return _turns(requests, self._came, found)
 
     def _row(self, request: Request, began: float) -> dict:
         return {
@@ -170,11 +176,13 @@ class Priorities:
     """Plain Celery: a message for each request, with its tier's priority."""
 
     def begin(self, requests: Sequence[Request]) -> None:
+        self._came = {}
         self._numbers = {request.id: number for number, request in enumerate(requests)}
         rush_worker.log.delete(rush_worker.LOG)
 
     def add(self, due: Sequence[Request], began: float) -> None:
         for request in due:
+            self._came[request.id] = time.time() - began
             rush_worker.clip.apply_async(
                 (self._numbers[request.id], request.run_s),
                 queue=rush_worker.QUEUE,
@@ -183,12 +191,18 @@ class Priorities:
 
     def end(self, requests: Sequence[Request], began: float) -> list[Turn]:
         _purge(rush_worker.priorities, rush_worker.QUEUE)
-        time.sleep(2 * max(request.run_s for request in requests))  # what runs ends and notes it
+        time.sleep(1.2 * max(request.run_s for request in requests))  # what runs ends and notes it
         found = {}
         for line in rush_worker.log.lrange(rush_worker.LOG, 0, -1):
             number, started, ended = line.split()
             found[int(number)] = (float(started) - began, float(ended) - began)
-        return [Turn(one, *found.get(self._numbers[one.id], (None, None))) for one in requests]
+        return _turns(requests, self._came, {one.id: found.get(self._numbers[one.id]) for one in requests})
+
+
+def _turns(requests: Sequence[Request], came: dict, found: dict) -> list[Turn]:
+    late = [came.get(one.id, one.at_s) - one.at_s for one in requests]
+    print(f"bench: requests sent up to {max(late):.2f} s late, load {load()}", file=sys.stderr)
+    return [Turn(one, came.get(one.id, one.at_s), *(found.get(one.id) or (None, None))) for one in requests]
 
 
 def load() -> str:
@@ -211,6 +225,7 @@ def without_money() -> None:
 
 def _clear() -> None:
     with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(LOCK, [rush_worker.POOL])
         for table in GUARDED:
             cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
         for statement in CLEAR:

@@ -1,7 +1,7 @@
 """What arrives in the live rush: the simulator's own workloads, a published clip of 124 s in one second.
 
 A clip of 50 steps takes 124 s of device on the published fleet and `CLIP_S` here. Every time of the workload shrinks
-by that factor, and so does the bound: 30 s of wait become 0.97 s. Two things do not shrink and work against what is
+by that factor, and so does the bound: 30 s of wait become 2.4 s. Two things do not shrink and work against what is
 measured: a claim and a commit take as long as ever, and of 32 slots the next one frees after CLIP_S / 32, of a fleet's
 4,000 after CLIP_S / 4,000.
 """
@@ -17,7 +17,7 @@ from generation.simulator.scenario import Arrival, Raising, Scenario
 from generation.simulator.workloads import LANES, TRAFFIC, Ask, flood, free_rush, without_admission
 
 PUBLISHED_CLIP_S = 124.0
-CLIP_S = 4.0
+CLIP_S = 10.0
 SCALE = CLIP_S / PUBLISHED_CLIP_S
 TARGET_S = 30.0 * SCALE  # of the wait of Plus
 RULE = auto_raise.Rule(True, 30.0, 1.0, 6.0, 30.0, 300.0, 1800.0)
@@ -40,16 +40,18 @@ class Request:
 
 @dataclass(frozen=True)
 class Turn:
-    """A request and what became of it; seconds from the beginning, None for what had not happened at the end."""
+    """A request, when it was really sent, and what became of it; seconds from the beginning, None for what had not
+    happened at the end."""
 
     request: Request
+    came_s: float
     started_s: float | None
     ended_s: float | None
 
     def waited(self, end_s: float) -> float:
         """Its wait, or its age where it still waits at the end."""
         until = end_s if self.started_s is None else min(self.started_s, end_s)
-        return max(0.0, until - self.request.at_s)
+        return max(0.0, until - self.came_s)
 
     def ran(self, end_s: float) -> float:
         """How long it had a slot until the end."""
