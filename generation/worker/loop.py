@@ -2,7 +2,6 @@
 
 import logging
 
-from generation import dispatch
 from generation.models import Attempt, Kind
 from generation.worker.station import Station
 
@@ -13,7 +12,7 @@ def work(station: Station) -> int:
     """Run jobs until the pool has none for this worker; the number that were taken."""
     taken = 0
     while station.wanted():
-        attempt = dispatch.claim(station.worker, station.pool.pk)
+        attempt = station.claims.next()
         if attempt is None:
             break
         taken += 1
