@@ -41,7 +41,13 @@ def test_a_full_disk_costs_safety_and_not_the_clip(service, workers):
     assert service.reconciles()
 
 
-@pytest.mark.parametrize("place", [-1, 100], ids=["in the tensors", "in the header"])
+PLACES = [
+    pytest.param(-1, id="in the tensors"),
+    pytest.param(100, id="in the header", marks=pytest.mark.long),
+]
+
+
+@pytest.mark.parametrize("place", PLACES)
 def test_a_flipped_byte_is_refused_and_the_checkpoint_before_it_used(service, workers, place):
     calm = workers.calm(**FIELDS)
     pid = workers.halting("step", step=26)

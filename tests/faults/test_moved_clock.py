@@ -49,6 +49,7 @@ def lives_on(service: Service, clip: dict) -> None:
     assert service.row(HOLD, job) == ("open", True)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("offset", ["+3h", "-3h"])
 def test_of_the_clip_workers(service, workers, offset):
     """Both that lose it and that finish it are off."""
@@ -74,6 +75,7 @@ def test_of_the_clip_workers(service, workers, offset):
     service.assert_as_calm(clip, calm)
 
 
+@pytest.mark.long
 def test_of_upkeep_and_beat_set_forward_and_back(service, workers, tmp_path):
     """The reaper works on, and reaps nothing that lives; no hold ends."""
     clock = tmp_path / "clock"
@@ -111,6 +113,7 @@ def goes_on(service: Service, workers: ClipWorkers, prompt: str) -> None:
         assert [amount for amount in service.charges(one) if amount] == []
 
 
+@pytest.mark.long
 def test_of_the_web(service):
     """A clip that came in through it is held for and made like any other; so is the next, which comes in elsewhere.
 

@@ -80,6 +80,7 @@ def test_stopped_while_it_denoises(service, workers, seconds):
     takes_jobs_again(service, workers, pid)
 
 
+@pytest.mark.long
 @SECONDS
 def test_stopped_with_the_finished_file_in_its_hand(service, workers, seconds):
     """It wakes up just before it delivers, when the clip was delivered by another: its file is nobody's."""
