@@ -156,7 +156,7 @@ def test_stopping_hands_back_what_is_being_finished_and_another_redoes_no_step(
     work(open_station())
     first, second = job.attempts.order_by("fence")
     assert (first.outcome, second.outcome) == (Attempt.Outcome.HANDED_BACK, Attempt.Outcome.DELIVERED)
-    assert (second.resumed_from_step, second.step) == (30, 0)
+    assert (second.resumed_from_step, second.step) == (30, 30)
     assert "denoise" not in second.stages
     assert np.array_equal(frames_of(whole, tmp_path), frames_of(job, tmp_path))
     assert Charge.objects.filter(usage_event__subject=str(job.pk)).count() == 1
