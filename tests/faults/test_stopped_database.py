@@ -15,6 +15,7 @@ RUNNING = """SELECT 1 FROM generation_attempt a
                WHERE a.job_id = %s AND a.ended_at IS NULL AND a.step > a.resumed_from_step AND a.step >= %s"""
 
 
+@pytest.mark.long
 def test_stopped_three_times_while_clips_run_and_come_in(service):
     calm = service.calm(**FIELDS)
     workers = ClipWorkers(service)
