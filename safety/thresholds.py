@@ -1,47 +1,103 @@
 """The thresholds in force: baseline rows with the overrides that stand, read anew for every scan."""
 
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from accounts import overrides
+from accounts.models import Override
 from safety.models import PolicyVersion, Threshold, ThresholdOverride
+from safety.policy_records import LikenessKind, LikenessThreshold, LikenessThresholdOverride
+
+FIELDS = ("block_score", "review_score")
+LIKENESS, KIND_EVIDENCE = "likeness", "likeness_kind"
 
 
 @dataclass(frozen=True, slots=True)
 class EffectiveThreshold:
-    """The scores of one frame class that count now; `version` names the rows they came from ("3", "3+o17")."""
+    """The scores of one frame class that count now; `version` names the rows they came from ("3", "3+o17").
+
+    Likeness has scores per kind of person in `kinds`; its own are then the strictest of all, for a kind nobody told.
+    """
 
     frame_class: str
     block_score: float
     review_score: float
     version: str
+    kinds: Mapping[str, "EffectiveThreshold"] = field(default_factory=dict)
+
+    def for_evidence(self, evidence: Mapping) -> "EffectiveThreshold":
+        """The scores for one finding: those of the kind that its evidence names, else these."""
+        kind = evidence.get(KIND_EVIDENCE)
+        return self.kinds.get(kind, self) if isinstance(kind, str) else self
 
 
 def effective(now: datetime) -> dict[str, EffectiveThreshold]:
-    """class → threshold in force at `now`. A class without a row is missing, and so can't be passed."""
+    """class → threshold in force at `now`. A class without a row is missing, and so can't be passed.
+
+    Likeness is missing too where a kind of person has no row.
+    """
+    rows = _standing(Threshold, ThresholdOverride, now)
+    found = {row.frame_class: _effective(row.frame_class, row, standing, now) for row, standing in rows}
+    kinds = {
+        row.kind: _effective(LIKENESS, row, standing, now, f"{row.kind} ")
+        for row, standing in _standing(LikenessThreshold, LikenessThresholdOverride, now)
+    }
+    if LIKENESS in found:
+        if set(kinds) == set(LikenessKind.values):
+            found[LIKENESS] = _strictest(found[LIKENESS], kinds)
+        else:
+            del found[LIKENESS]
+    return found
+
+
+def _standing(model: type, override_model: type[Override], now: datetime) -> list[tuple]:
+    """Each baseline row with its overrides that are not removed, oldest first."""
     standing = defaultdict(list)
-    for override in ThresholdOverride.objects.filter(removed_at=None).order_by("created_at", "id"):
+    for override in override_model.objects.filter(removed_at=None).order_by("created_at", "id"):
         standing[override.threshold_id].append(override)
-    return {row.frame_class: _effective(row, standing[row.pk], now) for row in Threshold.objects.all()}
+    return [(row, standing[row.pk]) for row in model.objects.order_by("id")]
 
 
-def _effective(row: Threshold, standing: list[ThresholdOverride], now: datetime) -> EffectiveThreshold:
-    baseline = {"block_score": row.block_score, "review_score": row.review_score}
+def _effective(
+    frame_class: str,
+    row: Threshold | LikenessThreshold,
+    standing: list[Override],
+    now: datetime,
+    prefix: str = "",
+) -> EffectiveThreshold:
+    baseline = {name: getattr(row, name) for name in FIELDS}
     values = overrides.effective(baseline, standing, now)
     block, review = float(values["block_score"]), float(values["review_score"])
-    if row.frame_class == "child_safety":
+    if frame_class == "child_safety":
         review = block
-    counted = [str(override.pk) for override in standing if overrides.in_force(override, now)]
     return EffectiveThreshold(
-        frame_class=row.frame_class,
+        frame_class=frame_class,
         block_score=block,
         # One writer may lower the block score below another's review score: the stricter reading counts.
         review_score=min(review, block),
-        version="+o".join([str(row.version), *counted]),
+        version=prefix + "+o".join([str(row.version), *map(str, counted(standing, now))]),
+    )
+
+
+def counted(standing: list[Override], now: datetime) -> list[int]:
+    """The overrides that give the values in force: per field the newest, by id; `standing` comes oldest first."""
+    newest = {override.field: override.pk for override in standing if overrides.in_force(override, now)}
+    return sorted(newest.values())
+
+
+def _strictest(own: EffectiveThreshold, kinds: Mapping[str, EffectiveThreshold]) -> EffectiveThreshold:
+    """The scores for a person of unknown kind. Of equal ones the class's own row is named."""
+    every = [own, *kinds.values()]
+    block = min(every, key=lambda one: one.block_score)
+    review = min(every, key=lambda one: one.review_score)
+    versions = dict.fromkeys([block.version, review.version])
+    return EffectiveThreshold(
+        own.frame_class, block.block_score, review.review_score, ", ".join(versions), dict(kinds)
     )
 
 
 def policy_version() -> int:
-    """The version of everything that decides about frames: thresholds, overrides, hash lists."""
+    """The version of everything that decides about frames: thresholds, scan policy, overrides, hash lists."""
     return PolicyVersion.objects.filter(name="frames").values_list("version", flat=True).first() or 0

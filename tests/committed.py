@@ -25,8 +25,12 @@ SHIPPED = (
     "generation_poolsettings",
     "generation_raiserule",
     "generation_registeredmodel",
+    "safety_goldencase",
+    "safety_likenessthreshold",
     "safety_policyversion",
+    "safety_promptcategory",
     "safety_rule",
+    "safety_scanpolicy",
     "safety_threshold",
 )
 AS_SHIPPED = """
