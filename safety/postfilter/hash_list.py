@@ -2,50 +2,27 @@
 
 A hash is 256 bits; pictures that look alike differ in few of them. A flat or nearly flat frame gives a hash that means
 little (PDQ's own measure is `quality`, 0 to 100): such a frame is "unusable" here, and another gate has to judge it.
+Mirrored frames, bars and crops are compared too: see `pdq.py`.
 """
 
 import threading
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import datetime
 
 import numpy as np
 import pdqhash
-from PIL import Image
+from django.db import transaction
 
+from safety.frame_records import HashVariant
 from safety.models import FrameClass, HashEntry, PolicyVersion
+from safety.postfilter.hash_index import HashIndex, Match
+from safety.postfilter.pdq import QUALITY_FLOOR, Hashed, hashes_of_frame, hashes_of_listing, pdq
 from safety.postfilter.protocol import Finding, Look
 
-QUALITY_FLOOR = 50  # the floor that PDQ's authors recommend
-LONGEST_SIDE = 640  # larger frames are first reduced by a whole factor: PDQ blurs far more than that itself
+ROWS_AT_ONCE = 50_000
 
 
-@dataclass(frozen=True)
-class HashIndex:
-    """The entries of one class. `hashes` uint64 [entries, 4], `radius` and `ids` [entries]."""
-
-    hashes: np.ndarray
-    radius: np.ndarray
-    ids: np.ndarray
-
-    def nearest(self, digest: bytes) -> tuple[int, int, bool] | None:
-        """(entry id, bits that differ, within its radius?) of the closest match, or None where the list is empty."""
-        if not len(self.ids):
-            return None
-        distance = np.bitwise_count(self.hashes ^ np.frombuffer(digest, dtype=np.uint64)).sum(axis=1)
-        within = distance <= self.radius
-        best = np.where(within, distance, distance + 257).argmin()  # a match before a nearer non-match
-        return int(self.ids[best]), int(distance[best]), bool(within[best])
-
-
-def pdq(picture: np.ndarray) -> tuple[bytes, int]:
-    """The PDQ hash (32 bytes, most significant bit first) and quality (0 to 100) of uint8 RGB [height, width, 3]."""
-    factor = -(-max(picture.shape[:2]) // LONGEST_SIDE)
-    if factor > 1:
-        picture = np.asarray(Image.fromarray(picture).reduce(factor))
-    bits, quality = pdqhash.compute(np.ascontiguousarray(picture))
-    return np.packbits(bits.astype(np.uint8)).tobytes(), int(quality)
-
-
+@transaction.atomic
 def register(
     picture: np.ndarray,
     *,
@@ -54,20 +31,27 @@ def register(
     note: str = "",
     frame_class: str = FrameClass.CHILD_SAFETY,
 ) -> HashEntry:
-    """Put a picture's hash on the list; the picture itself isn't kept. ValueError where it has too little texture."""
+    """Put a picture's hash on the list, with those of its crops; the picture itself isn't kept.
+
+    ValueError where it has too little texture.
+    """
     digest, quality = pdq(picture)
     if quality < QUALITY_FLOOR:
         raise ValueError(
             f"The picture has quality {quality}; below {QUALITY_FLOOR} its hash would match pictures unlike it."
         )
-    return HashEntry.objects.create(
+    entry = HashEntry.objects.create(
         pdq=digest.hex(), frame_class=frame_class, source=source, author=author, note=note
     )
+    HashVariant.objects.bulk_create(
+        HashVariant(entry=entry, name=name, pdq=crop.hex()) for crop, name in hashes_of_listing(picture)
+    )
+    return entry
 
 
 class HashList:
     id = "pdq-hash-list"
-    version = f"pdqhash-{pdqhash.__version__}"
+    version = f"pdqhash-{pdqhash.__version__}/2"  # what follows the stroke: the ways of pdq.py
     classes = frozenset(FrameClass.values)
     judges_unseen = False
 
@@ -78,41 +62,54 @@ class HashList:
 
     def prepare(self, frame_class: str) -> Look | None:
         """For child safety it always takes part; compared with an empty list, its frames are all unusable."""
-        index = self._current()[frame_class]
-        if frame_class != FrameClass.CHILD_SAFETY and not len(index.ids):
+        index = self.current()[frame_class]
+        if frame_class != FrameClass.CHILD_SAFETY and not len(index):
             return None
-        return lambda frames: [_compare(frame, index) for frame in frames]
+        return lambda frames: compare(frames, index)
 
-    def _current(self) -> dict[str, HashIndex]:
-        """The index of each class, read anew when the policy's version says that something changed."""
-        version = PolicyVersion.objects.filter(name="frames").values_list("version", "changed_at").first()
+    def current(self) -> dict[str, HashIndex]:
+        """The index of each class, read anew when the list's version says that something changed."""
+        version = PolicyVersion.objects.filter(name="hashes").values_list("version", "changed_at").first()
         with self._lock:
-            if version is not None and version == self._version:
-                return self._indexes
-        indexes = {name: _load(name) for name in FrameClass.values}
-        with self._lock:
-            self._indexes, self._version = indexes, version
-        return indexes
+            # One reads, the others wait for what it reads: a long list is in memory twice at most.
+            if not self._indexes or version != self._version:
+                self._indexes = {name: HashIndex(_rows(name)) for name in FrameClass.values}
+                self._version = version
+            return self._indexes
 
 
-def _compare(frame: np.ndarray, index: HashIndex) -> Finding:
-    digest, quality = pdq(frame)
-    evidence: dict = {"quality": quality}
-    nearest = index.nearest(digest)
-    if nearest is None:
+def compare(frames: np.ndarray, index: HashIndex) -> list[Finding]:
+    """All frames are hashed, then looked up together: a list of any length is gone through once a batch."""
+    hashed = [hashes_of_frame(frame) for frame in frames]
+    owner = [(at, way) for at, one in enumerate(hashed) for way in one.ways]
+    matches = index.matches([digest for one in hashed for digest in one.digests])
+    closest: dict[int, tuple[Match, str]] = {}
+    for match in matches:
+        at, way = owner[match.query]
+        if at not in closest or match.distance < closest[at][0].distance:
+            closest[at] = match, way
+    return [_finding(one, closest.get(at), len(index)) for at, one in enumerate(hashed)]
+
+
+def _finding(hashed: Hashed, closest: tuple[Match, str] | None, entries: int) -> Finding:
+    evidence: dict = {"quality": hashed.quality}
+    if not entries:
         return Finding(0.0, evidence | {"entries": 0}, usable=False)  # compared with nothing is not "clean"
-    entry, distance, matches = nearest
-    evidence |= {"distance": distance}
-    if matches:
-        evidence |= {"entry": entry, "pdq": digest.hex()}
-    return Finding(1.0 if matches else 0.0, evidence, usable=quality >= QUALITY_FLOOR)
+    usable = hashed.quality >= QUALITY_FLOOR
+    if closest is None:
+        return Finding(0.0, evidence, usable=usable)
+    match, way = closest
+    evidence |= {"entry": match.entry, "distance": match.distance, "way": way, "crop": match.variant}
+    # The frame's own hash, for whoever compares it with another list.
+    return Finding(1.0, evidence | {"pdq": hashed.digests[0].hex()}, usable=usable)
 
 
-def _load(frame_class: str) -> HashIndex:
-    rows = list(HashEntry.objects.filter(frame_class=frame_class).values_list("pdq", "radius", "id"))
-    packed = b"".join(bytes.fromhex(row[0]) for row in rows)
-    return HashIndex(
-        hashes=np.frombuffer(packed, dtype=np.uint64).reshape(-1, 4),
-        radius=np.array([row[1] for row in rows], dtype=np.int64),
-        ids=np.array([row[2] for row in rows], dtype=np.int64),
-    )
+def _rows(frame_class: str) -> Iterator[tuple[str, int, int, bool]]:
+    """(hash, radius, entry, whether it is a crop) of a class, read in portions."""
+    entries = HashEntry.objects.filter(frame_class=frame_class).values_list("pdq", "radius", "id")
+    for pdq_hex, radius, entry in entries.iterator(chunk_size=ROWS_AT_ONCE):
+        yield pdq_hex, radius, entry, False
+    crops = HashVariant.objects.filter(entry__frame_class=frame_class)
+    rows = crops.values_list("pdq", "entry__radius", "entry_id")
+    for pdq_hex, radius, entry in rows.iterator(chunk_size=ROWS_AT_ONCE):
+        yield pdq_hex, radius, entry, True
