@@ -8,6 +8,7 @@ another and each sees what those before it did: a lock that the first one waits 
 import hashlib
 import itertools
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -15,12 +16,13 @@ import psycopg
 from django.db import connection, models
 from django.db.models.expressions import DatabaseDefault
 from django.db.transaction import TransactionManagementError
+from psycopg.adapt import Transformer
 
 Statement = tuple[str, Sequence[Any]]
 Row = TypeVar("Row", bound=models.Model)
 
 # Prepared statements live as long as their connection, whatever becomes of the transaction that prepared them.
-_prepared: WeakKeyDictionary[psycopg.Connection, set[str]] = WeakKeyDictionary()
+_prepared: WeakKeyDictionary[psycopg.Connection, set[bytes]] = WeakKeyDictionary()
 
 
 def run(statements: Sequence[Statement]) -> list[list[tuple]]:
@@ -37,13 +39,16 @@ def read(statements: Sequence[Statement]) -> list[list[tuple]]:
     """
     with connection.cursor() as cursor:
         names = [_prepare(cursor, sql) for sql, _ in statements]
-        calls = [
-            f"EXECUTE {name} ({', '.join(['%s'] * len(params))})" if params else f"EXECUTE {name}"
-            for name, (_, params) in zip(names, statements, strict=True)
-        ]
-        # Each call is rendered by itself: the pieces are small enough for psycopg to know them again.
-        rendered = [cursor.mogrify(call, params) for call, (_, params) in zip(calls, statements, strict=True)]
-        cursor.execute("; ".join(rendered))
+        # psycopg's own literals, without its parser: what is left to fill in are lists of values.
+        literal = Transformer(connection.connection).as_literal
+        cursor.execute(
+            b"; ".join(
+                b"EXECUTE %b (%b)" % (name, b", ".join(map(literal, params)))
+                if params
+                else b"EXECUTE " + name
+                for name, (_, params) in zip(names, statements, strict=True)
+            )
+        )
         found = []
         for _ in statements:
             found.append(cursor.fetchall() if cursor.pgresult.nfields else [])
@@ -85,13 +90,18 @@ def insertion(row: models.Model) -> Statement:
     return f"INSERT INTO {type(row)._meta.db_table} ({names}) VALUES ({marks})", values
 
 
-def _prepare(cursor: Any, sql: str) -> str:
+def _prepare(cursor: Any, sql: str) -> bytes:
     known = _prepared.setdefault(connection.connection, set())
-    name = "backlot_" + hashlib.sha256(sql.encode()).hexdigest()[:16]
+    name = _name(sql)
     if name not in known:
         numbers = itertools.count(1)
         parts = sql.split("%s")
         numbered = parts[0] + "".join(f"${next(numbers)}{part}" for part in parts[1:])
-        cursor.execute(f"PREPARE {name} AS {numbered}")
+        cursor.execute(f"PREPARE {name.decode()} AS {numbered}")
         known.add(name)
     return name
+
+
+@lru_cache(maxsize=1024)
+def _name(sql: str) -> bytes:
+    return b"backlot_" + hashlib.sha256(sql.encode()).hexdigest()[:16].encode()

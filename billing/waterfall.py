@@ -7,7 +7,7 @@ then says whether an automatic top-up would be enough. Money is micro-credits, u
 """
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from billing.limits import (
@@ -127,7 +127,7 @@ class Verdict:
     top_up_helps: bool = False
 
     def layer_rows(self) -> list[dict]:
-        return [asdict(layer) for layer in self.layers]
+        return [{name: getattr(layer, name) for name in Layer.__dataclass_fields__} for layer in self.layers]
 
 
 def decide(snapshot: Snapshot, request: Request) -> Verdict:

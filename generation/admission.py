@@ -126,6 +126,7 @@ def _submit(
         known = _known(caller, kind, idempotency_key, request_hash)
         if known:
             return known
+        registry.require_active(weighed.model)
         if repeats is None:
             raise
         # What it repeats was deleted or withdrawn just now: it is made anew.
@@ -216,9 +217,8 @@ def _topped_up(caller: Caller, decision: Decision) -> bool:
 
 @transaction.atomic
 def _decide(asked: _Asked, now: datetime, *, top_up_tried: bool = False) -> tuple[Job | None, Decision]:
-    """ONE transaction: the model stays active; the decision (which locks the wallet), its hold, and the job."""
+    """ONE transaction: the decision (which locks the wallet), its hold, and the job, whose model stays active."""
     caller, weighed = asked.caller, asked.weighed
-    registry.require_active(weighed.model)
     job_id = uuid.uuid4()
     request = _request(caller, weighed, job_id)
     made: list[Job] = []

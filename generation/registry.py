@@ -70,7 +70,6 @@ TRIED = """
 SELECT l.worker_id, l.problem FROM generation_modelload l JOIN generation_worker w ON w.id = l.worker_id
  WHERE l.model_id = %s AND l.precision = %s AND w.stopped_at IS NULL ORDER BY l.at
 """
-STAYS_ACTIVE = "SELECT 1 FROM generation_registeredmodel WHERE id = %s AND status = 'active' FOR SHARE"
 
 
 def available() -> list[RegisteredModel]:
@@ -140,13 +139,12 @@ def precision_for(model: RegisteredModel, tier_precision: str) -> str:
 
 
 def require_active(model: RegisteredModel) -> None:
-    """Inside the transaction that admits: the revision is active, and stays so until the commit.
+    """Why an admission may have failed: raises `ApiError` model_not_found where the revision was withdrawn since it
+    was found.
 
-    The share lock lets admissions pass one another and makes a quarantine wait for them. Raises `ApiError`
-    model_not_found where the revision was withdrawn since it was found.
+    The database holds the line: the INSERT of a job takes a share lock on an active revision (job_needs_active_model).
     """
-    (found,) = batch.run([(STAYS_ACTIVE, (model.pk,))])
-    if not found:
+    if not RegisteredModel.objects.filter(pk=model.pk, status=Status.ACTIVE).exists():
         message = f"{model} was withdrawn just now. Nothing was queued or charged; try again."
         raise ApiError("model_not_found", message, param="model")
 

@@ -6,7 +6,7 @@ import re
 import secrets
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from accounts.errors import ApiError
@@ -75,12 +75,12 @@ Spec = ClipSpec | CodeSpec
 
 def stored(spec: Spec) -> dict:
     """The spec as JSON for the job's row, without the prompt, which has a column of its own."""
-    return {name: value for name, value in asdict(spec).items() if name != "prompt"}
+    return {name: value for name, value in vars(spec).items() if name != "prompt"}
 
 
 def spec_hash(spec: Spec, model: RegisteredModel) -> str:
     """sha256 of everything that decides the result; a checkpoint of another hash is refused."""
-    return digest({"model": str(model), **asdict(spec)})
+    return digest({"model": str(model), **vars(spec)})
 
 
 def digest(value: Mapping) -> str:

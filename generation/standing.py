@@ -11,22 +11,14 @@ from generation.models import Attempt, Job, Lane, LaneOverride, State
 from generation.policy import fair_share
 
 # What waits ahead of a job in its lane: all of its own organization, and of every other one at most as many plus one,
-# because organizations take turns. Each probe ends at its LIMIT in the index job_waiting_in_lane. Then slots and what
-# runs of the pool.
+# because organizations take turns, whoever came first. Then slots and what runs of the pool.
 AHEAD = """
 WITH own AS (
   SELECT count(*) AS ahead FROM generation_job
    WHERE lane_id = %s AND organization_id = %s AND state = 'queued' AND id <> %s
      AND (ahead_of_lane OR queued_at < %s))
 SELECT own.ahead,
-  (SELECT coalesce(sum(least(theirs.ahead, own.ahead + 1)), 0)::bigint FROM generation_laneorganization o, LATERAL (
-     SELECT count(*) AS ahead FROM (
-       (SELECT 1 FROM generation_job j WHERE j.lane_id = o.lane_id AND j.organization_id = o.organization_id
-           AND j.state = 'queued' AND j.ahead_of_lane LIMIT (SELECT ahead + 1 FROM own))
-       UNION ALL
-       (SELECT 1 FROM generation_job j WHERE j.lane_id = o.lane_id AND j.organization_id = o.organization_id
-           AND j.state = 'queued' AND NOT j.ahead_of_lane AND j.queued_at < %s LIMIT (SELECT ahead + 1 FROM own))
-     ) AS probe) AS theirs
+  (SELECT coalesce(sum(least(o.waiting, own.ahead + 1)), 0)::bigint FROM generation_laneorganization o
     WHERE o.lane_id = %s AND o.waiting > 0 AND o.organization_id <> %s),
   (SELECT coalesce(sum(slots), 0)::bigint FROM generation_worker
     WHERE pool_id = %s AND stopped_at IS NULL AND desired = 'run'),
@@ -98,7 +90,7 @@ def _queued(job: Job) -> Standing:
     lane, own, pool, at = job.lane_id, job.organization_id, job.lane.pool_id, job.queued_at
     crowd, lanes, overrides, measured = batch.read(
         [
-            (AHEAD, (lane, own, job.pk, at, at, lane, own, pool, pool)),
+            (AHEAD, (lane, own, job.pk, at, lane, own, pool, pool)),
             (LANES, (pool,)),
             (OVERRIDES, (pool,)),
             (RECENT, (job.model_id,)),
