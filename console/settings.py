@@ -168,6 +168,15 @@ STORAGES = {
         "BACKEND": "generation.storage.SignedFileSystemStorage",
         "OPTIONS": {"location": str(HOME / "media")},
     },
+    # What waits for a person or was withdrawn: never delivered from here.
+    "quarantine": {
+        "BACKEND": "generation.storage.QuarantineStorage",
+        "OPTIONS": {
+            "location": str(HOME / "quarantine"),
+            "file_permissions_mode": 0o600,
+            "directory_permissions_mode": 0o700,
+        },
+    },
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
 }
 CHECKPOINT_ROOT = HOME / "checkpoints"
@@ -195,6 +204,19 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 12_000_000
 FILE_UPLOAD_MAX_MEMORY_SIZE = 12_000_000
 
 SIGNING_ROOT = HOME / "signing"
+# The first signing key: "development", "file:FOLDER", "environment:PREFIX" or "callback:dotted.path"; later ones are
+# rotations, which are rows (docs/provenance.md).
+SIGNING_KEY = env.text("SIGNING_KEY", "development")
+SIGNING_KMS_URL = env.text("SIGNING_KMS_URL", "")
+SIGNING_KMS_TOKEN = env.text("SIGNING_KMS_TOKEN", "")
+SIGNING_BUDGET_SECONDS = env.integer("SIGNING_BUDGET_SECONDS", 1, least=1, most=60)
+SIGNING_EXPIRY_NOTICE_DAYS = env.integer("SIGNING_EXPIRY_NOTICE_DAYS", 30, least=1, most=365)
+# Who stamps the time of a signature: local (an authority of this installation's own), off, or an RFC 3161 address with
+# the PEM file of the roots that its stamps rest on.
+TIMESTAMP_URL = env.text("TIMESTAMP_URL", "local")
+TIMESTAMP_ANCHORS = env.text("TIMESTAMP_ANCHORS", "")
+# Told which addresses to forget when a clip is withdrawn: an http(s) address, or a dotted path of a function.
+CDN_PURGE = env.text("CDN_PURGE", "")
 SAFETY_ACCEPT_CANARIES_ONLY = env.text("SAFETY_ACCEPT_CANARIES_ONLY", "")
 
 CELERY_BROKER_URL = REDIS_URL

@@ -116,7 +116,10 @@ def story(job: Job) -> Story:
         attempts=list(job.attempts.select_related("worker").order_by("fence")),
         events=list(job.events.order_by("at", "id")),
         scans=list(Scan.objects.filter(subject=subject).order_by("started_at")),
-        credentials=list(Credential.objects.filter(subject=subject).order_by("verified_at")),
+        # Of the clip; its pictures were signed beside it.
+        credentials=list(
+            Credential.objects.filter(subject=subject, scanned_digest=None).order_by("verified_at")
+        ),
         charge=charges.first(),
     )
 

@@ -1,77 +1,119 @@
-"""Signing a scanned clip and storing what was signed; also later, for clips that waited because signing was down."""
+"""Signing a scanned clip with its pictures, and storing what was signed. Clips that have to wait for it: held.py."""
 
 import hashlib
-import logging
+from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from django.conf import settings
 from django.core.files import File
 from django.core.files.storage import default_storage
+from django.db.models.functions import Now
 
-from generation import finalization, streams
-from generation.finalization import ChangedMeanwhile, SignedFile
-from generation.models import Job, State
+from generation import input_images, variants
+from generation.finalization import SignedFile
+from generation.models import Asset, Job, UnsignedClip
 from safety import provenance
+from safety.manifests import VIDEO, Ingredient
 
-logger = logging.getLogger(__name__)
+
+@dataclass(frozen=True)
+class Signed:
+    """A signed file on this machine's disk: what it is, and under which name it is stored."""
+
+    role: str
+    path: Path
+    name: str
+    media_type: str
+
+
+def sign_all(job: Job, fence: int, unsigned: Path, folder: Path) -> tuple[Signed, ...]:
+    """The clip, its thumbnail and its sprite sheet, each with credentials that read as Trusted, the clip first.
+
+    The pictures come from the frames of the scanned file. Raises SigningUnavailable, NotScanned or NoPictures.
+    """
+    claims = claims_of(job, fence)
+    clip = sign_clip(job, fence, unsigned, folder / "signed.mp4")
+    scanned = _sha256(unsigned)
+    made = [Signed("video", clip, "clip.mp4", VIDEO)]
+    for picture in variants.pictures(unsigned, job.spec["fps"] * job.spec["seconds"]):
+        path = folder / picture.name
+        provenance.sign_picture(picture.content, picture.media_type, path, claims, scanned_sha256=scanned)
+        made.append(Signed(picture.role, path, picture.name, picture.media_type))
+    return tuple(made)
 
 
 def sign_clip(job: Job, fence: int, unsigned: Path, signed: Path) -> Path:
-    """Sign and verify; `signed` holds credentials that read as Trusted. Raises SigningUnavailable."""
-    claims = provenance.Claims(
+    """Sign and verify; `signed` holds credentials that read as Trusted. Raises SigningUnavailable or NotScanned."""
+    provenance.sign(unsigned, signed, claims_of(job, fence))
+    return signed
+
+
+def claims_of(job: Job, fence: int) -> provenance.Claims:
+    """What the credentials of a job's files say."""
+    return provenance.Claims(
         subject=str(job.pk),
         fence=fence,
         title=job.public_id,
         model=job.model.name,
         revision=job.model.revision,
         steps=job.steps,
+        text_policy_version=str(job.screening.get("policy_version", "")),
+        ingredient=ingredient_of(job),
     )
-    provenance.sign(unsigned, signed, claims)
-    return signed
+
+
+def ingredient_of(job: Job) -> Ingredient | None:
+    """The picture that the clip was made from, as it was scanned; None where it was made from text alone."""
+    found = input_images.ingredient(job)
+    return Ingredient(*found) if found else None
 
 
 def stored(job: Job, fence: int, signed: Path) -> SignedFile:
-    """Put the signed file into storage. The digest is of what the storage gives back, not of what it was given."""
-    with signed.open("rb") as file:
-        path = default_storage.save(f"clips/{job.pk}/{fence}/clip.mp4", File(file))
+    """Put a signed clip into storage. The digest is of what the storage gives back, not of what it was given."""
+    return _stored(job, fence, Signed("video", signed, "clip.mp4", VIDEO))
+
+
+def stored_all(job: Job, fence: int, signed: tuple[Signed, ...]) -> tuple[SignedFile, ...]:
+    """Put what `sign_all` made into storage, in its order."""
+    return tuple(_stored(job, fence, one) for one in signed)
+
+
+def keep_unsigned(job: Job, fence: int, unsigned: Path) -> UnsignedClip:
+    """Put a scanned but unsigned clip aside. No asset row names it, so nothing can deliver it."""
+    path = unsigned_name(job, fence)
+    values = {"path": path, "digest": _sha256(unsigned), "bytes": unsigned.stat().st_size}
+    kept, _ = UnsignedClip.objects.get_or_create(job=job, fence=fence, defaults=values)
+    with unsigned.open("rb") as file:
+        _save(path, file)
+    return kept
+
+
+def remove_unsigned(job: Job, fence: int) -> None:
+    """Its clip was signed, or never will be."""
+    default_storage.delete(unsigned_name(job, fence))
+    UnsignedClip.objects.filter(job=job, fence=fence, removed_at=None).update(removed_at=Now())
+
+
+def unsigned_name(job: Job, fence: int) -> str:
+    """Where the unsigned file of an attempt lies in storage."""
+    return f"unsigned/{job.pk}/{fence}/clip.mp4"
+
+
+def _stored(job: Job, fence: int, signed: Signed) -> SignedFile:
+    path = f"clips/{job.pk}/{fence}/{signed.name}"
+    if not Asset.objects.filter(path=path).exists():
+        with signed.path.open("rb") as file:
+            _save(path, file)
     with default_storage.open(path, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return SignedFile(path, "video/mp4", default_storage.size(path), digest)
+    return SignedFile(path, signed.media_type, default_storage.size(path), digest, signed.role)
 
 
-def keep_unsigned(job: Job, fence: int, unsigned: Path) -> None:
-    """Put a scanned but unsigned clip aside. No asset row names it, so nothing can deliver it."""
-    with unsigned.open("rb") as file:
-        default_storage.save(_unsigned_name(job, fence), File(file))
+def _save(path: str, file) -> None:
+    """Under this very name. What lies there already is what a killed process left: no row names it."""
+    default_storage.delete(path)
+    default_storage.save(path, File(file))
 
 
-def deliver_held_clips() -> int:
-    """Sign and deliver what waited for the signer, oldest first; stops at the first refusal of the signer."""
-    delivered = 0
-    for job in Job.objects.filter(state=State.HELD).select_related("model").order_by("state_at")[:20]:
-        try:
-            _deliver_held(job)
-        except provenance.SigningUnavailable as problem:
-            logger.warning("signing is still unavailable", extra={"error": str(problem)})
-            break
-        except ChangedMeanwhile:
-            continue
-        delivered += 1
-    return delivered
-
-
-def _deliver_held(job: Job) -> None:
-    settings.WORK_ROOT.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=settings.WORK_ROOT) as folder:
-        unsigned = Path(folder) / "clip.mp4"
-        with default_storage.open(_unsigned_name(job, job.fence), "rb") as file:
-            unsigned.write_bytes(file.read())
-        signed = sign_clip(job, job.fence, unsigned, Path(folder) / "signed.mp4")
-        finalization.deliver_held(job, stored(job, job.fence, signed))
-    default_storage.delete(_unsigned_name(job, job.fence))
-    streams.announce(job.pk, "state", {"state": State.DELIVERED})
-
-
-def _unsigned_name(job: Job, fence: int) -> str:
-    return f"unsigned/{job.pk}/{fence}/clip.mp4"
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

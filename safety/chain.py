@@ -1,14 +1,16 @@
-"""The installation's own development chain: root → intermediate → leaf, made at first start, clearly named as such.
+"""Signing chains as files: root → intermediate → leaf; and the installation's own for development, named as such.
 
-It lies under `SIGNING_ROOT/development`, folders 0700 and keys 0600. Anybody can make such a chain, so what it signs is
-trusted by this installation alone; production brings a certificate of its own. Retired roots stay in
-`SIGNING_ROOT/retired/*.pem`, so that older clips keep verifying.
+A chain is a folder with leaf.pem, intermediate.pem, leaf.key and root.pem. The development chain is made at first start
+under `SIGNING_ROOT/development`, folders 0700 and keys 0600. Anybody can make such a chain, so what it signs is trusted
+by this installation alone; production brings a certificate of its own. All roots that were ever in force stay trusted:
+those of `SIGNING_ROOT/development*`, `retired` and `anchors`, so that older clips keep verifying.
 """
 
 import os
 import secrets
 import shutil
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -18,6 +20,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 ORGANIZATION = "Backlot development"
+DEVELOPMENT = "development"  # the folder of the first development chain; later ones are development-2, -3, …
+ANCHORS = ("development*/root.pem", "retired/*.pem", "anchors/*.pem")
 # Without a time stamp a manifest turns from Trusted to Invalid when its leaf expires: the leaf outlives retention.
 LEAF_LIFE = timedelta(days=730)
 INTERMEDIATE_LIFE = timedelta(days=3650)
@@ -31,7 +35,7 @@ class ChainUnusable(Exception):
 
 @dataclass(frozen=True)
 class Chain:
-    """What signing and verifying need. PEM text; `anchors` is the current root with the retired ones."""
+    """What signing and verifying need. PEM text; `anchors` are roots."""
 
     certificates: str  # leaf, then intermediate
     private_key: str  # PKCS#8
@@ -42,7 +46,14 @@ class Chain:
 
 def load(signing_root: Path, now: datetime) -> Chain:
     """The chain, made if it isn't there yet. Raises ChainUnusable where it is expired, unreadable or open to others."""
-    folder = ensure(signing_root, now)
+    chain = read(ensure(signing_root, now))
+    if now >= chain.not_after:
+        raise ChainUnusable(f"The signing certificate expired on {chain.not_after:%Y-%m-%d}: renew it.")
+    return replace(chain, anchors=anchors(signing_root))
+
+
+def read(folder: Path) -> Chain:
+    """A chain from its folder, expired or not; `anchors` is its own root. Raises ChainUnusable."""
     try:
         key_path = folder / "leaf.key"
         if key_path.stat().st_mode & 0o077:
@@ -51,44 +62,26 @@ def load(signing_root: Path, now: datetime) -> Chain:
             )
         leaf_pem = (folder / "leaf.pem").read_text()
         leaf = x509.load_pem_x509_certificate(leaf_pem.encode())
-        chain = Chain(
+        return Chain(
             certificates=leaf_pem + (folder / "intermediate.pem").read_text(),
             private_key=key_path.read_text(),
-            anchors=anchors(signing_root),
+            anchors=(folder / "root.pem").read_text(),
             fingerprint=leaf.fingerprint(hashes.SHA256()).hex(),
             not_after=leaf.not_valid_after_utc,
         )
     except (OSError, ValueError) as error:
         raise ChainUnusable(f"The signing chain can't be read: {error}") from error
-    if now >= chain.not_after:
-        raise ChainUnusable(f"The signing certificate expired on {chain.not_after:%Y-%m-%d}: renew it.")
-    return chain
 
 
 def anchors(signing_root: Path) -> str:
     """The PEM of every root this installation trusts or has trusted; "" where it has none yet."""
-    paths = [signing_root / "development" / "root.pem", *sorted((signing_root / "retired").glob("*.pem"))]
-    return "".join(path.read_text() for path in paths if path.exists())
+    paths = [path for pattern in ANCHORS for path in sorted(signing_root.glob(pattern))]
+    return "".join(path.read_text() for path in paths)
 
 
-def ensure(signing_root: Path, now: datetime) -> Path:
-    """The folder of the chain. Of several processes that make it at once, one wins and the others use its chain."""
-    folder = signing_root / "development"
-    if folder.exists():
-        return folder
-    signing_root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = signing_root / f".draft-{secrets.token_hex(8)}"
-    draft.mkdir(mode=0o700)
-    try:
-        _write_chain(draft, now)
-        # Renaming onto a folder that isn't empty fails: what stands there is complete and stays.
-        draft.rename(folder)
-    except OSError:
-        if not folder.exists():
-            raise
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-    return folder
+def ensure(signing_root: Path, now: datetime, name: str = DEVELOPMENT) -> Path:
+    """The folder of a development chain. Of several processes that make it at once, one wins and all use its chain."""
+    return made_once(signing_root / name, lambda draft: _write_chain(draft, now))
 
 
 def _write_chain(folder: Path, now: datetime) -> None:
@@ -114,12 +107,70 @@ def _write_chain(folder: Path, now: datetime) -> None:
         ("leaf", leaf, leaf_key),
     ):
         _write(folder / f"{name}.pem", certificate.public_bytes(serialization.Encoding.PEM))
-        _write(
-            folder / f"{name}.key",
-            key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            ),
+        _write(folder / f"{name}.key", _private(key))
+
+
+def is_development(certificate: x509.Certificate) -> bool:
+    """Whether a certificate comes from a chain that an installation made for itself."""
+    names = certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
+    return any(name.value == ORGANIZATION for name in names)
+
+
+def stamping_chain(folder: Path, now: datetime) -> None:
+    """Write the root, the certificate and the key of a time-stamp authority of the installation's own."""
+    root_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    installation = secrets.token_hex(4)
+    root_name = _name(f"Backlot development time-stamp root {installation}")
+    root = _authority(root_name, root_key.public_key(), root_name, root_key, now, ROOT_LIFE, path_length=0)
+    stamping = (
+        _certificate(
+            _name(f"Backlot development time stamps {installation}"),
+            key.public_key(), root_name, root_key, now, ROOT_LIFE,
         )
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_key_usage(signs_certificates=False), critical=True)
+        # RFC 3161, 2.3: this usage alone, and critical.
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.TIME_STAMPING]), critical=True)
+        .sign(root_key, hashes.SHA256())
+    )  # fmt: skip
+    _write(folder / "root.pem", root.public_bytes(serialization.Encoding.PEM))
+    _write(folder / "stamp.pem", stamping.public_bytes(serialization.Encoding.PEM))
+    _write(folder / "stamp.key", _private(key))
+
+
+def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
+    """A folder, made whole by `make` or not at all. Of several processes that make it at once, one wins."""
+    if folder.exists():
+        return folder
+    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = folder.parent / f".draft-{secrets.token_hex(8)}"
+    draft.mkdir(mode=0o700)
+    try:
+        make(draft)
+        # Renaming onto a folder that isn't empty fails: what stands there is complete and stays.
+        draft.rename(folder)
+    except OSError:
+        if not folder.exists():
+            raise
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return folder
+
+
+def kept(path: Path, content: str) -> None:
+    """Write a public file whole where it isn't there yet, whoever else does the same."""
+    if path.exists():
+        return
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    draft.write_text(content)
+    draft.replace(path)
+
+
+def _private(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
 
 
 def _name(common_name: str) -> x509.Name:

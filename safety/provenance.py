@@ -1,35 +1,59 @@
-"""Content credentials (C2PA): signing as a blocking gate, and verifying against this installation's anchors alone.
+"""Content credentials (C2PA): signing as a blocking gate with a budget. What can't be signed in time is not delivered.
 
-`Valid` is not enough: a stranger's signature over the same file also reads `Valid`. Only `Trusted` may be delivered.
+Reading them is `verifying.py`; what they say is `manifests.py`; the keys are `signer_keys.py`.
 """
 
-import hashlib
 import io
-import json
 import os
 import secrets
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-import av
 import c2pa
 from django.conf import settings
+from django.db.models import Q
 from django.utils import timezone
 
 from accounts.operations import Severity, report
-from safety import chain, seal
+from safety import chain, manifests, seal, signer_keys, timestamp_service, verifying
+from safety.manifests import AI_GENERATED, Claims, Ingredient, Signable
 from safety.models import Credential, Scan
+from safety.postfilter.deadline import ask_all
+from safety.signers import SignerUnusable
+from safety.verifying import (
+    INVALID,
+    MANIFEST_NOT_FOUND,
+    NOT_A_VIDEO,
+    TRUSTED,
+    UNREADABLE,
+    VALID,
+    Verification,
+    verify,
+    verify_bytes,
+)
 
-TRUSTED, VALID, INVALID = "Trusted", "Valid", "Invalid"
-MANIFEST_NOT_FOUND, NOT_A_VIDEO, UNREADABLE = "ManifestNotFound", "NotAVideo", "Unreadable"
-
-MEDIA_TYPE = "video/mp4"
-GENERATION = "org.backlot.generation"  # the label of the assertion that holds what Backlot claims
-AI_GENERATED = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
-BUDGET_S = 1.0
-EXPIRY_NOTICE = timedelta(days=30)
+__all__ = [
+    "AI_GENERATED",
+    "INVALID",
+    "MANIFEST_NOT_FOUND",
+    "NOT_A_VIDEO",
+    "TRUSTED",
+    "UNREADABLE",
+    "VALID",
+    "Claims",
+    "Ingredient",
+    "NotScanned",
+    "ProvenanceError",
+    "SigningUnavailable",
+    "Verification",
+    "check_expiry",
+    "sign",
+    "sign_picture",
+    "verify",
+    "verify_bytes",
+]
 
 
 class ProvenanceError(Exception):
@@ -44,206 +68,141 @@ class NotScanned(ProvenanceError):
     """No passed scan stands for exactly this file; as it is, it must never be signed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Claims:
-    """What the credentials of a clip are to say. The safety policy is added from the scan that the file passed."""
+@dataclass(frozen=True)
+class _Gate:
+    """One signing under way: what is claimed of which file, and by when it has to be done."""
 
-    subject: str  # the job, as the scan knows it
-    fence: int
-    model: str
-    revision: str
-    steps: int
-    title: str = ""  # what a person reads, such as the public id
+    claims: Claims
+    file: Signable
+    ends: float  # by the monotonic clock
 
-
-@dataclass(frozen=True, slots=True)
-class Verification:
-    """How a file's credentials read. `state` is Trusted, Valid, Invalid, ManifestNotFound, NotAVideo or Unreadable.
-
-    `reason` says in words why it isn't Trusted. `claims` are only there where the manifest could be read; unless the
-    state is Trusted, they are somebody's words.
-    """
-
-    state: str
-    reason: str
-    claims: dict = field(default_factory=dict)
-    manifest_label: str = ""
+    @property
+    def left_s(self) -> float:
+        return max(0.0, self.ends - time.monotonic())
 
 
 def sign(source: Path | str, destination: Path | str, claims: Claims) -> Credential:
-    """Sign a scanned file, write it to `destination`, verify what was written, and store the credential.
+    """Sign a scanned clip, write it to `destination`, verify what was written, and store the credential.
 
     Raises NotScanned where no passed final scan of this subject and fence has the file's digest, and
-    SigningUnavailable for everything else that keeps the result from being Trusted; then nothing is left at
-    `destination` and staff are told.
+    SigningUnavailable for everything else that keeps the result from being Trusted within SIGNING_BUDGET_SECONDS;
+    then nothing is left at `destination` and staff are told.
     """
-    started = time.perf_counter()
+    ends = _ends()
     content = Path(source).read_bytes()
-    scan = _passed_scan(hashlib.sha256(content).hexdigest(), claims)
-    try:
-        keys = chain.load(Path(settings.SIGNING_ROOT), timezone.now())
-        signed = _signed(content, keys, claims, scan)
-    except (chain.ChainUnusable, c2pa.C2paError, OSError) as error:
-        _tell("signing.unavailable", claims, {"reason": str(error)[:500]})
-        raise SigningUnavailable(str(error)) from error
-    _write(Path(destination), signed)
-    credential = _verified(Path(destination), claims, scan, keys.fingerprint)
-    if (elapsed := time.perf_counter() - started) > BUDGET_S:
-        report(
-            "signing.slow", Severity.WARNING, f"asset:{claims.subject}"[:200], {"seconds": round(elapsed, 3)}
-        )
-    return credential
+    file = Signable(content, manifests.VIDEO, "", 0)
+    scan = _passed_scan(file.sha256, claims)
+    gate = _Gate(claims, Signable(content, manifests.VIDEO, scan.digest, scan.policy_version), ends)
+    return _passed(gate, Path(destination))
 
 
-def verify(path: Path | str) -> Verification:
-    """How the credentials of a file read against this installation's anchors; offline, and without the database."""
-    try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        return Verification(UNREADABLE, f"The file can't be read: {error.strerror}.")
-    return verify_bytes(content)
-
-
-def verify_bytes(content: bytes) -> Verification:
-    """`verify` for content that has been read already."""
-    try:
-        anchors = chain.anchors(Path(settings.SIGNING_ROOT))
-        with (
-            _context(anchors) as context,
-            c2pa.Reader(MEDIA_TYPE, io.BytesIO(content), context=context) as reader,
-        ):
-            state, store = reader.get_validation_state(), json.loads(reader.json())
-    except c2pa.C2paError.ManifestNotFound:
-        if not _is_video(content):
-            return Verification(NOT_A_VIDEO, "The file is no video.")
-        return Verification(
-            MANIFEST_NOT_FOUND, "The file carries no content credentials: never signed, or stripped."
-        )
-    except (c2pa.C2paError, OSError) as error:
-        if not _is_video(content):
-            return Verification(NOT_A_VIDEO, f"The file is no video: {error}.")
-        return Verification(INVALID, f"The content credentials can't be read: {error}.")
-    return _read(content, store, state if anchors else VALID)
+def sign_picture(
+    content: bytes, media_type: str, destination: Path | str, claims: Claims, *, scanned_sha256: str
+) -> Credential:
+    """Sign a picture that was made from the frames of a scanned file, such as its thumbnail; raises as `sign` does."""
+    scan = _passed_scan(scanned_sha256, claims)
+    file = Signable(content, media_type, scan.digest, scan.policy_version)
+    return _passed(_Gate(claims.without_ingredient(), file, _ends()), Path(destination))
 
 
 def check_expiry(now: datetime) -> timedelta:
-    """How long the signing certificate still lives; below 30 days on-call staff are told. Run it daily."""
-    try:
-        keys = chain.load(Path(settings.SIGNING_ROOT), now)
-    except chain.ChainUnusable as error:
-        report("signing.unavailable", Severity.CRITICAL, "certificate:development", {"reason": str(error)})
-        raise
-    left = keys.not_after - now
-    if left < EXPIRY_NOTICE:
-        detail = {"days_left": left.days, "not_after": keys.not_after.isoformat()}
-        report("signing.certificate_expires", Severity.WARNING, f"certificate:{keys.fingerprint}", detail)
-    return left
+    """How long the certificate in force still lives; staff are told ahead. Run it daily. Raises SignerUnusable."""
+    return signer_keys.watch_expiry(now)
+
+
+def _ends() -> float:
+    return time.monotonic() + settings.SIGNING_BUDGET_SECONDS
 
 
 def _passed_scan(digest: str, claims: Claims) -> Scan:
-    passed = Scan.objects.filter(
-        digest=digest,
-        subject=claims.subject,
-        fence=claims.fence,
-        purpose=Scan.Purpose.FINAL,
-        verdict=Scan.Result.PASS,
-    ).first()
+    """The final scan that lets exactly this file out: it passed, or the gates left it to people, who cleared it."""
+    passed = (
+        Scan.objects.filter(
+            Q(verdict=Scan.Result.PASS) | Q(verdict=Scan.Result.REVIEW, clearance__isnull=False),
+            digest=digest,
+            subject=claims.subject,
+            fence=claims.fence,
+            purpose=Scan.Purpose.FINAL,
+        )
+        .order_by("pk")
+        .first()
+    )
     if passed is None:
         _tell("signing.not_scanned", claims, {"sha256": digest})
         raise NotScanned("No passed scan stands for this file; it was not signed.")
     return passed
 
 
-def _signed(content: bytes, keys: chain.Chain, claims: Claims, scan: Scan) -> bytes:
-    seal_key = seal.new_key()
-    signer_info = c2pa.C2paSignerInfo(
-        c2pa.C2paSigningAlg.ES256, keys.certificates.encode(), keys.private_key.encode(), None
-    )
+def _passed(gate: _Gate, destination: Path) -> Credential:
+    """Through the gate: signed in time, written, read back as Trusted in time, and recorded."""
+    now = timezone.now()
+    try:
+        key = signer_keys.active(now)
+        stamps = timestamp_service.url(now)
+        anchors = verifying.Anchors(key.anchors, timestamp_service.anchors(Path(settings.SIGNING_ROOT)))
+    except (SignerUnusable, chain.ChainUnusable, OSError) as error:
+        raise _unavailable(gate, str(error)) from error
+    # The signer and the time-stamp service may hang, and native code can't be interrupted: it is left behind.
+    (answer,) = ask_all([lambda: _signed(gate, key, stamps, anchors)], gate.left_s)
+    if answer.failure is not None or not isinstance(answer.result, bytes):
+        raise _unavailable(gate, answer.failure or "the signer answered nothing")
+    _write(destination, answer.result)
+    return _verified(gate, destination, answer.result, key.row.fingerprint)
+
+
+def _signed(gate: _Gate, key: signer_keys.ActiveKey, stamps: str | None, anchors: verifying.Anchors) -> bytes:
+    """The file with its credentials and, a clip, with its seal."""
+    sealing = seal.new_key() if gate.file.media_type == manifests.VIDEO else None
+    definition = manifests.manifest(gate.claims, gate.file, seal.public_hex(sealing) if sealing else "")
+    failures: list[Exception] = []
+
+    def by_the_key(data: bytes) -> bytes:
+        try:
+            return key.signer.sign(data)
+        except Exception as error:  # the library says only that it failed; the signer said why
+            failures.append(error)
+            raise
+
     output = io.BytesIO()
-    with (
-        _context(keys.anchors) as context,
-        c2pa.Signer.from_info(signer_info) as signer,
-        c2pa.Builder(_manifest(claims, scan, seal.public_hex(seal_key)), context=context) as builder,
-    ):
-        builder.sign(signer, MEDIA_TYPE, io.BytesIO(content), output)
-    return seal.sealed(output.getvalue(), seal_key)
+    try:
+        with (
+            verifying.context(anchors) as settings_of_it,
+            c2pa.Signer.from_callback(
+                by_the_key, c2pa.C2paSigningAlg.ES256, key.signer.certificates, stamps
+            ) as signer,
+            c2pa.Builder(definition, context=settings_of_it) as builder,
+        ):
+            _add_ingredient(builder, gate.claims)
+            builder.sign(signer, gate.file.media_type, io.BytesIO(gate.file.content), output)
+    except c2pa.C2paError as error:
+        raise SigningUnavailable(str(failures[0] if failures else error)) from error
+    return seal.sealed(output.getvalue(), sealing) if sealing else output.getvalue()
 
 
-def _manifest(claims: Claims, scan: Scan, seal_public_key: str) -> dict:
-    created = {
-        "action": "c2pa.created",
-        "digitalSourceType": AI_GENERATED,
-        "softwareAgent": {"name": claims.model, "version": claims.revision},
-    }
-    generation = {
-        "ai_generated": True,
-        "model": claims.model,
-        "revision": claims.revision,
-        "steps": claims.steps,
-        "job": claims.subject,
-        "safety_policy_version": scan.policy_version,
-        "scanned_sha256": scan.digest,
-        "seal": seal_public_key,
-    }
-    return {
-        "claim_generator_info": [{"name": "Backlot"}],
-        "title": claims.title or claims.subject,
-        "format": MEDIA_TYPE,
-        "assertions": [
-            {"label": "c2pa.actions.v2", "data": {"actions": [created]}},
-            {"label": GENERATION, "data": generation},
-        ],
-    }
-
-
-def _context(anchors: str) -> c2pa.Context:
-    """Settings for signing and verifying: our own anchors, and no network, whatever a file asks for."""
-    config: dict = {"verify": {"verify_trust": True, "remote_manifest_fetch": False, "ocsp_fetch": False}}
-    if anchors:
-        config["trust"] = {"trust_anchors": anchors}
-    return c2pa.Context.from_dict(config)
-
-
-def _read(content: bytes, store: dict, state: str | None) -> Verification:
-    label = store.get("active_manifest", "")
-    manifest = store.get("manifests", {}).get(label, {})
-    claims = _claims(manifest)
-    if state == TRUSTED and not seal.is_whole(content, str(claims.get("seal", ""))):
-        reason = "seal.mismatch: the file was changed outside the part that the manifest's own hash covers."
-        return Verification(INVALID, reason, claims, label)
-    if state == TRUSTED:
-        return Verification(TRUSTED, "", claims, label)
-    faults = "; ".join(
-        f"{fault['code']}: {fault.get('explanation', '')}" for fault in store.get("validation_status", [])
+def _add_ingredient(builder: c2pa.Builder, claims: Claims) -> None:
+    if claims.ingredient is None:
+        return
+    ingredient = Ingredient(*claims.ingredient)
+    builder.add_resource("input.jpg", io.BytesIO(manifests.ingredient_thumbnail(ingredient)))
+    builder.add_ingredient(
+        manifests.ingredient_definition(), ingredient.media_type, io.BytesIO(ingredient.content)
     )
-    if state == VALID:
-        faults = f"Signed, but not by this installation ({faults or 'no anchor of its own yet'})."
-    return Verification(state or INVALID, faults or "The manifest is not valid.", claims, label)
 
 
-def _claims(manifest: dict) -> dict:
-    """What the active manifest says, flat and in plain names."""
-    claims: dict = {}
-    for assertion in manifest.get("assertions", []):
-        if assertion["label"] == GENERATION:
-            claims |= assertion["data"]
-        elif assertion["label"].startswith("c2pa.actions"):
-            for action in assertion["data"].get("actions", []):
-                if action.get("action") == "c2pa.created" and "digitalSourceType" in action:
-                    claims["digital_source_type"] = action["digitalSourceType"]
-    signature = manifest.get("signature_info", {})
-    return claims | {"signed_by": signature.get("common_name", ""), "issuer": signature.get("issuer", "")}
-
-
-def _verified(path: Path, claims: Claims, scan: Scan, fingerprint: str) -> Credential:
-    """Verify and hash the file as it lies there, and store how it read. Only Trusted returns."""
+def _verified(gate: _Gate, path: Path, written: bytes, fingerprint: str) -> Credential:
+    """Verify and hash the file as it lies there, and store how it read. Only Trusted and in time returns."""
     content = path.read_bytes()
     verification = verify_bytes(content)
+    signed = Signable(content, gate.file.media_type, "", 0)
+    if verification.state == TRUSTED and (content != written or not gate.left_s):
+        path.unlink()
+        raise _unavailable(gate, "it took longer than its budget" if content == written else "the disk lied")
     credential = Credential.objects.create(
-        subject=claims.subject,
-        fence=claims.fence,
-        unsigned_digest=scan.digest,
-        signed_digest=hashlib.sha256(content).hexdigest(),
+        subject=gate.claims.subject,
+        fence=gate.claims.fence,
+        unsigned_digest=gate.file.sha256,
+        scanned_digest=None if gate.file.scanned_sha256 == gate.file.sha256 else gate.file.scanned_sha256,
+        signed_digest=signed.sha256,
         state=verification.state,
         manifest_label=verification.manifest_label,
         signer_fingerprint=fingerprint,
@@ -252,9 +211,8 @@ def _verified(path: Path, claims: Claims, scan: Scan, fingerprint: str) -> Crede
     )
     if verification.state != TRUSTED:
         path.unlink()
-        _tell(
-            "signing.not_trusted", claims, {"state": verification.state, "reason": verification.reason[:500]}
-        )
+        detail = {"state": verification.state, "reason": verification.reason[:500]}
+        _tell("signing.not_trusted", gate.claims, detail)
         raise SigningUnavailable(f"The signed file reads {verification.state}: {verification.reason}")
     return credential
 
@@ -273,13 +231,11 @@ def _write(path: Path, content: bytes) -> None:
         draft.unlink(missing_ok=True)
 
 
+def _unavailable(gate: _Gate, reason: str) -> SigningUnavailable:
+    """Tell staff, and the error to raise."""
+    _tell("signing.unavailable", gate.claims, {"reason": reason[:500]})
+    return SigningUnavailable(reason)
+
+
 def _tell(kind: str, claims: Claims, detail: dict) -> None:
     report(kind, Severity.ERROR, f"asset:{claims.subject}"[:200], detail | {"fence": claims.fence})
-
-
-def _is_video(content: bytes) -> bool:
-    try:
-        with av.open(io.BytesIO(content)) as container:
-            return next(container.decode(video=0), None) is not None
-    except (av.FFmpegError, IndexError, ValueError):
-        return False

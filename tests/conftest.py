@@ -13,6 +13,9 @@ from collections.abc import Iterator
 from tests import servers
 
 servers.prepare()
+# Signing is given up after a second, which many runs beside one another on a small machine may take; the tests of the
+# budget set their own.
+os.environ.setdefault("SIGNING_BUDGET_SECONDS", "20")
 
 import django  # noqa: E402
 

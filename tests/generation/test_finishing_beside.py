@@ -76,7 +76,7 @@ def moment(attempt: Attempt, stage: str, end: int = 1):
 
 def frames_of(job: Job, tmp_path) -> np.ndarray:
     path = tmp_path / f"{job.pk}.mp4"
-    path.write_bytes(default_storage.open(Asset.objects.get(job=job).path).read())
+    path.write_bytes(default_storage.open(Asset.objects.get(job=job, role="video").path).read())
     return decode_frames(path)
 
 
@@ -131,7 +131,7 @@ def test_a_refusal_and_an_absent_signer_end_the_right_clip_beside_the_next_one(
     work(station)
     unsigned.refresh_from_db()
     assert unsigned.state == State.HELD
-    assert Asset.objects.count() == 1
+    assert Asset.objects.filter(role="video").count() == 1
 
 
 def test_stopping_hands_back_what_is_being_finished_and_another_redoes_no_step(

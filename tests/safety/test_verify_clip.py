@@ -2,6 +2,8 @@
 
 import hashlib
 import io
+import shutil
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import av
@@ -10,8 +12,8 @@ import pytest
 from django.core.management import call_command
 
 from accounts.models import OperationalEvent
-from safety import chain, provenance, seal
-from safety.models import Credential
+from safety import chain, provenance, seal, signer_keys, signers
+from safety.models import Credential, SignerKey
 from safety.postfilter.scan import scan_file
 from tests.safety.clips import encoded, shape_world
 
@@ -201,13 +203,11 @@ def test_an_expired_certificate_does_not_sign(scanned, signing_root, tmp_path):
 
 
 def test_a_result_that_is_not_trusted_is_removed_and_reported(scanned, signing_root, tmp_path, monkeypatch):
-    """The leaf is swapped for a stranger's: the file signs well, and verifies as somebody else's."""
-    own = chain.load(signing_root, datetime.now(UTC))
+    """The key is swapped for a stranger's: the file signs well, and verifies as somebody else's."""
+    own = signer_keys.active(datetime.now(UTC))
     stranger = chain.load(tmp_path / "stranger", datetime.now(UTC))
-    swapped = chain.Chain(
-        stranger.certificates, stranger.private_key, own.anchors, stranger.fingerprint, own.not_after
-    )
-    monkeypatch.setattr(chain, "load", lambda root, now: swapped)
+    theirs = signers.PemSigner(stranger.certificates, stranger.anchors, stranger.private_key)
+    monkeypatch.setattr(signer_keys, "active", lambda now: replace(own, signer=theirs))
     with pytest.raises(provenance.SigningUnavailable, match="reads Valid"):
         provenance.sign(scanned, tmp_path / "signed.mp4", CLAIMS)
     assert not (tmp_path / "signed.mp4").exists()
@@ -227,15 +227,17 @@ def test_the_expiry_is_told_30_days_ahead(signing_root):
         "warning",
         29,
     )
-    with pytest.raises(chain.ChainUnusable):
+    with pytest.raises(signers.SignerUnusable):
         provenance.check_expiry(made + timedelta(days=731))
     assert OperationalEvent.objects.filter(kind="signing.unavailable", severity="critical").count() == 1
 
 
 def test_a_retired_root_keeps_older_clips_trusted(signed, signing_root):
-    (signing_root / "retired").mkdir()
-    (signing_root / "development").rename(signing_root / "old")
-    chain.load(signing_root, datetime.now(UTC))
-    assert provenance.verify(signed).state == "Valid"
-    (signing_root / "retired" / "2026.pem").write_text((signing_root / "old" / "root.pem").read_text())
+    """The folder of the chain is gone; the anchors of every key that ever signed are kept beside it, and in its row."""
+    shutil.rmtree(signing_root / "development")
     assert provenance.verify(signed).state == "Trusted"
+    shutil.rmtree(signing_root / "anchors")
+    assert provenance.verify(signed).state == "Valid"
+    signer_keys.active(datetime.now(UTC))
+    assert provenance.verify(signed).state == "Trusted"
+    assert list(SignerKey.objects.order_by("pk").values_list("state", flat=True)) == ["retired", "active"]
