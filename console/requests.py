@@ -48,8 +48,13 @@ def is_api(path: str) -> bool:
     return path.lstrip("/").split("/", 1)[0] in API_ROOTS
 
 
-def too_large() -> ApiError:
-    limit = settings.MAX_REQUEST_BYTES
+def limit_of(path: str) -> int:
+    """How many bytes a request at this path may carry."""
+    return settings.REQUEST_BYTES_AT.get(path.rstrip("/"), settings.MAX_REQUEST_BYTES)
+
+
+def too_large(path: str) -> ApiError:
+    limit = limit_of(path)
     return ApiError(
         "request_too_large",
         f"The body is over {limit:,} bytes, the most that one request may carry. Nothing was queued or charged.",
@@ -137,7 +142,8 @@ class RequestIdentity:
         length = request.META.get("CONTENT_LENGTH") or "0"
         if not length.isascii() or not length.isdigit():
             return render_error(request, from_status(400))
-        return render_error(request, too_large()) if int(length) > settings.MAX_REQUEST_BYTES else None
+        limit = limit_of(request.path_info)
+        return render_error(request, too_large(request.path_info)) if int(length) > limit else None
 
     def _finish(self, request, response):
         if _is_stray(request, response):
@@ -194,7 +200,7 @@ class _TooLarge(Exception):
 
 
 class BodyLimit:
-    """ASGI, around everything: a body over MAX_REQUEST_BYTES is refused before it is read.
+    """ASGI, around everything: a body over what its path may carry is refused before it is read.
 
     Django reads a whole body before the first middleware runs, so the limit has to stand in front of it: by the
     Content-Length where there is one, by counting where the body comes in chunks.
@@ -202,13 +208,14 @@ class BodyLimit:
 
     def __init__(self, app, limit: int | None = None):
         self.app = app
-        self.limit = limit or settings.MAX_REQUEST_BYTES
+        self.limit = limit
 
     async def __call__(self, scope, receive, send):
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        if self._declared(scope) > self.limit:
+        limit = self.limit or limit_of(scope["path"])
+        if self._declared(scope) > limit:
             await self._refuse(scope, receive, send)
             return
         received = 0
@@ -217,7 +224,7 @@ class BodyLimit:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            if received > self.limit:
+            if received > limit:
                 raise _TooLarge
             return message
 
@@ -233,7 +240,7 @@ class BodyLimit:
         return int(length) if length.isdigit() else 0
 
     async def _refuse(self, scope, receive, send) -> None:
-        error, request_id = too_large(), new_request_id()
+        error, request_id = too_large(scope["path"]), new_request_id()
         if is_api(scope["path"]):
             content, kind = json.dumps(error.body(request_id)).encode(), b"application/json"
         else:
