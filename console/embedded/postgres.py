@@ -53,8 +53,11 @@ class Postgres:
         self.process: subprocess.Popen | None = None
         self._lock = FileLock(self.place / "lock")
 
-    def start(self, previous: ServerState | None = None) -> None:
-        """Make the data folder if there is none, start the server and wait until it answers."""
+    def start(self, previous: ServerState | None = None, *, stay: bool = False) -> None:
+        """Make the data folder if there is none, start the server and wait until it answers.
+
+        On the port it had before, where that is free; `stay`: on that port or not at all.
+        """
         if not self._lock.wait_alone(20):
             raise EmbeddedError(f"another keeper works on {self.place}; two homes point at one data folder")
         binaries = self._binaries()
@@ -63,20 +66,20 @@ class Postgres:
         self._check_version()
         self._clear_leftover()
         for attempt in range(
-            4
+            6
         ):  # the port may just have been taken; backends of a killed server may still end
             time.sleep(attempt)
-            self.port = server.free_port(previous.port if previous else None)
+            before = previous.port if previous else None
+            self.port = before if stay else server.free_port(before)
             self._launch(binaries)
             if self._answers(START_SECONDS):
                 self._ensure_database()
                 return
-            previous = None
         raise EmbeddedError(f"PostgreSQL does not start; the end of {self.log}:\n{server.log_tail(self.log)}")
 
     def restart(self) -> None:
         """Start again on the same port, so that the URL stays good."""
-        self.start(self.state())
+        self.start(self.state(), stay=True)
 
     def state(self) -> ServerState:
         pid = self.process.pid if self.process else 0

@@ -44,15 +44,17 @@ class Valkey:
         self.port = 0
         self.process: subprocess.Popen | None = None
 
-    def start(self, previous: ServerState | None = None) -> None:
-        """Start the server and wait until it answers PING.
+    def start(self, previous: ServerState | None = None, *, stay: bool = False) -> None:
+        """Start the server and wait until it answers PING; on the port it had before where that is free, `stay`: on
+        that port or not at all.
 
         An append-only file that it can't load is moved aside: Redis is motion, PostgreSQL is the truth, and
         an empty Redis costs nothing but speed.
         """
         self._clear_leftover(previous)
         for attempt in range(3):
-            self.port = server.free_port(previous.port if previous and attempt == 0 else None)
+            before = previous.port if previous else None
+            self.port = before if stay else server.free_port(before)
             self._launch()
             if self._answers(START_SECONDS):
                 return
@@ -63,7 +65,7 @@ class Valkey:
 
     def restart(self) -> None:
         """Start again on the same port, so that the URL stays good."""
-        self.start(self.state())
+        self.start(self.state(), stay=True)
 
     def state(self) -> ServerState:
         pid = self.process.pid if self.process else 0

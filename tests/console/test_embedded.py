@@ -1,9 +1,13 @@
 """The embedded servers: found, shared, healed, and gone when their last user is gone."""
 
+import contextlib
 import os
 import shutil
 import stat
+import sys
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +15,7 @@ import psycopg
 import pytest
 import redis
 
+from console.embedded.postgres import answers
 from tests.console.holders import Holder, alive, pids, seconds_until_gone
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the embedded servers need POSIX")
@@ -121,6 +126,31 @@ def test_a_server_that_ends_by_itself_comes_back_on_its_port(home):
         assert client.ping()
     assert pids(home)["postgres"] == before["postgres"]
     holder.leave()
+
+
+def test_postgresql_comes_back_on_its_port_though_a_backend_of_the_killed_one_still_works(home):
+    """The server refuses to start beside it; whoever holds the URL must find the next one there all the same."""
+    holder = Holder(home)
+    found, before = holder.found(), pids(home)
+    with contextlib.closing(psycopg.connect(found["DATABASE_URL"])) as connection:
+        backend = connection.info.backend_pid
+        busy = threading.Thread(target=_counts_long, args=[connection])
+        busy.start()
+        time.sleep(0.3)
+        os.kill(before["postgres"], 9)
+        seconds_until_gone({"postgres": before["postgres"]}, 2)
+        assert os.path.exists(f"/proc/{backend}") or sys.platform != "linux"
+        deadline = time.monotonic() + 40
+        while not answers(found["DATABASE_URL"]):
+            assert time.monotonic() < deadline, "nothing answers at the old URL"
+            time.sleep(0.1)
+        busy.join()
+    holder.leave()
+
+
+def _counts_long(connection: psycopg.Connection) -> None:
+    with contextlib.suppress(psycopg.OperationalError):
+        connection.execute("SELECT sum(n) FROM generate_series(1, 20000000) AS n")
 
 
 def test_a_pid_file_that_names_a_stranger_does_not_stop_the_start(home):
