@@ -24,6 +24,7 @@ from accounts.identity import Caller  # noqa: E402
 from accounts.models import User  # noqa: E402
 from bench.harness import Figure, percentile, seconds  # noqa: E402
 from billing import ledger  # noqa: E402
+from console.celery import Awake  # noqa: E402
 from generation import admission, dispatch, finalization  # noqa: E402
 from generation.finalization import Ran  # noqa: E402
 from generation.leases import lease_of  # noqa: E402
@@ -35,6 +36,7 @@ STARTS_WITHIN_S = 120
 
 app = Celery("bench")
 app.config_from_object("django.conf:settings", namespace="CELERY")
+app.steps["worker"].add(Awake)
 
 
 @app.task(name="generation.tasks.work")
