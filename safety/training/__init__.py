@@ -1,0 +1,1 @@
+"""How the shipped text filter is made: `manage.py train_text_filter`."""
