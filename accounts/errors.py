@@ -17,6 +17,7 @@ TABLE: dict[str, tuple[int, str, bool]] = {
     "budget_exceeded": (429, "insufficient_quota", False),
     "credit_balance_exhausted": (429, "insufficient_quota", False),
     "moderation_blocked": (400, INVALID, False),
+    "category_suspended": (400, INVALID, False),
     "context_length_exceeded": (400, INVALID, True),
     "idempotency_key_reused": (409, INVALID, False),
     "invalid_api_key": (401, "authentication_error", True),
@@ -30,6 +31,8 @@ TABLE: dict[str, tuple[int, str, bool]] = {
     "invitation_invalid": (403, "permission_error", False),
     "sign_up_cap_reached": (429, "rate_limit_error", False),
     "already_decided": (409, INVALID, False),
+    # A reviewer has seen as much as a day may hold, on the review page.
+    "exposure_limit_reached": (429, "rate_limit_error", False),
     # Buying credits.
     "payment_provider_unavailable": (503, "service_unavailable_error", True),
     "payment_refused": (400, INVALID, False),

@@ -65,8 +65,8 @@ app.conf.broker_connection_max_retries = None  # Redis may be away for as long a
 app.conf.beat_scheduler = "console.beat:SteadyScheduler"
 
 
-def _every(seconds: float, task: str) -> dict[str, Any]:
-    options = {"queue": "upkeep", "headers": {"every": seconds}}
+def _every(seconds: float, task: str, queue: str = "upkeep") -> dict[str, Any]:
+    options = {"queue": queue, "headers": {"every": seconds}}
     return {"task": task, "schedule": seconds, "options": options}
 
 
@@ -77,6 +77,8 @@ app.conf.beat_schedule = {
     "dispatch_outbox": _every(1.0, "generation.tasks.dispatch_outbox"),
     "keep_accounts": _every(30.0, "generation.tasks.keep_accounts"),
     "mind_payments": _every(2.0, "billing.tasks.mind_payments"),
+    "mind_review": _every(5.0, "generation.tasks.mind_review"),
+    "look_again": _every(60.0, "generation.tasks.look_again", queue="clips"),
     "mind_money": _every(20.0, "generation.tasks.mind_money"),
     "mail_notices": _every(5.0, "billing.tasks.mail_notices"),
     "reconcile_nightly": {
@@ -85,6 +87,7 @@ app.conf.beat_schedule = {
         "options": {"queue": "upkeep", "headers": {"every": 3600.0}},
     },
     "watch_signing_certificate": _every(24 * 3600.0, "safety.tasks.watch_signing_certificate"),
+    "verify_files": _every(10.0, "generation.tasks.verify_files"),
 }
 
 

@@ -3,3 +3,9 @@ from django.apps import AppConfig
 
 class GenerationConfig(AppConfig):
     name = "generation"
+
+    def ready(self) -> None:
+        from accounts import approvals
+        from generation.withdrawal_actions import WithdrawClip
+
+        approvals.register(WithdrawClip)

@@ -18,7 +18,7 @@ from generation.models import Asset, Attempt, Job, State
 
 logger = logging.getLogger(__name__)
 
-CLIPS, PREVIEWS = "clips", "previews"
+CLIPS, PREVIEWS, UNSIGNED = "clips", "previews", "unsigned"
 # A preview may be seen while its clip is being made and afterwards, never once a person or a gate has said no.
 PREVIEW_STATES = (State.QUEUED, State.RUNNING, State.FINISHING, State.HELD, State.DELIVERED, State.CANCELLED)
 
@@ -32,8 +32,11 @@ class Deliverable:
     digest: str = ""
 
 
-def clip_link(job: Job, *, attachment: bool = False) -> str:
-    """A URL for the clip's file. Raises ApiError: not_ready, content_withdrawn, or not_found where there is none."""
+def clip_link(job: Job, role: str = "video", *, attachment: bool = False) -> str:
+    """A URL for the clip's file, its thumbnail or its sprite sheet.
+
+    Raises ApiError: not_ready, content_withdrawn, or not_found where there is none.
+    """
     # A repeat's file is the original's: taken back or deleted there, it is here.
     source = job.repeat_of if job.repeat_of_id else job
     if State.WITHDRAWN in (job.state, source.state):
@@ -44,7 +47,13 @@ def clip_link(job: Job, *, attachment: bool = False) -> str:
         )
     asset = None
     if job.state == State.DELIVERED and job.deleted_at is None and source.deleted_at is None:
-        asset = Asset.objects.filter(job=source, role="video", removed_at=None).first()
+        asset = Asset.objects.filter(job=source, role=role, removed_at=None).order_by("-fence").first()
+        if asset is None and role != "video":
+            raise ApiError("not_found", f"{job.public_id} has no {role}: it was made before there were any.")
+    if asset is not None and asset.withheld_at is not None:
+        raise withheld(job)
+    if asset is not None and asset.quarantined_at is not None:
+        raise quarantined(job)
     if asset is None:
         ended = "repeats a deleted clip" if job.repeat_of_id else f"ended as {job.error_code or job.state}"
         raise ApiError("not_found", f"{job.public_id} {ended} and has no file.")
@@ -59,6 +68,20 @@ def preview_link(attempt: Attempt) -> str | None:
 def withdrawn(job: Job) -> ApiError:
     return ApiError(
         "content_withdrawn", f"{job.public_id} was withdrawn from delivery after a safety review."
+    )
+
+
+def withheld(job: Job) -> ApiError:
+    message = (
+        f"{job.public_id} is being looked at again by people and is not delivered until they have decided."
+    )
+    return ApiError("not_ready", message)
+
+
+def quarantined(job: Job) -> ApiError:
+    return ApiError(
+        "content_withdrawn",
+        f"A file of {job.public_id} no longer verifies as we signed it and is not delivered.",
     )
 
 
@@ -94,7 +117,7 @@ def remove(job: Job, caller: Caller) -> None:
 
 def purge(job: Job, storage: Storage = default_storage) -> None:
     """Delete every file of a job, clip and previews; safe to repeat."""
-    for root in (CLIPS, PREVIEWS):
+    for root in (CLIPS, PREVIEWS, UNSIGNED):
         try:
             _delete_tree(storage, f"{root}/{job.pk}")
         except OSError as error:
@@ -110,6 +133,10 @@ def _clip(path: str) -> Deliverable | None:
         return None
     if asset.job.state == State.WITHDRAWN:
         raise withdrawn(asset.job)
+    if asset.withheld_at is not None:
+        raise withheld(asset.job)
+    if asset.quarantined_at:
+        raise quarantined(asset.job)
     if asset.removed_at or asset.job.deleted_at or asset.job.state != State.DELIVERED:
         return None
     return Deliverable(asset.path, asset.media_type, asset.digest)
@@ -130,7 +157,8 @@ def _preview(path: str) -> Deliverable | None:
 
 
 def _disposition(job: Job, path: str, *, attachment: bool) -> dict[str, str]:
-    name = f"{job.public_id}{PurePosixPath(path).suffix}"
+    stem = PurePosixPath(path).stem
+    name = f"{job.public_id}{'' if stem == 'clip' else '-' + stem}{PurePosixPath(path).suffix}"
     return {"ResponseContentDisposition": f'{"attachment" if attachment else "inline"}; filename="{name}"'}
 
 

@@ -6,6 +6,7 @@ waits for a wallet. So no two of them can wait for each other.
 """
 
 import logging
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ from django.utils import timezone
 from accounts import operations, outbox
 from billing import settlement
 from billing.models import Charge
-from generation import late_clips, tickets
+from generation import block_incidents, late_clips, tickets
 from generation.leases import Lease
 from generation.models import Asset, Attempt, Job, Kind, State
 from generation.policy import cost
@@ -66,11 +67,14 @@ def begin_finishing(lease: Lease, ran: Ran) -> None:
             _move(job, State.FINISHING, "every step ran", steps_run=ran.steps, checkpoints=ran.checkpoints)
 
 
-def deliver_clip(lease: Lease, file: SignedFile, ran: Ran) -> Job:
-    """Scanned, signed, verified: hand it over and charge. The database refuses it where one of them is missing."""
+def deliver_clip(lease: Lease, file: SignedFile, ran: Ran, pictures: Sequence[SignedFile] = ()) -> Job:
+    """Scanned, signed, verified: hand it over and charge. The database refuses it where one of them is missing.
+
+    `pictures` are its thumbnail and its sprite sheet, signed as it is.
+    """
     with transaction.atomic():
         attempt, job = lease.locked()
-        Asset.objects.create(job=job, fence=lease.fence, **asdict(file))
+        _keep_files(job, lease.fence, file, *pictures)
         charge = _settle(job, "delivered", job.units_micro, ran, "delivered")
         _end(attempt, Attempt.Outcome.DELIVERED, ran)
         return _finish(job, State.DELIVERED, "scanned, signed and verified", charge, ran)
@@ -132,6 +136,7 @@ def block(lease: Lease, ran: Ran, cause: str, category: str) -> Job:
         operations.report(
             "postfilter.block", "warning", f"job:{job.pk}", {"category": category, "cause": cause}
         )
+        block_incidents.of_block(job, category)
         return _finish(
             job,
             State.BLOCKED,
@@ -160,13 +165,33 @@ def hold_for_signing(lease: Lease, ran: Ran, cause: str) -> Job:
         return _move(job, State.HELD, "signing is not available", **_of_job(job, ran))
 
 
-def deliver_held(job: Job, file: SignedFile) -> Job:
-    """Signing works again: deliver what waited, under the fence that it was scanned with."""
+def deliver_held(
+    job: Job,
+    file: SignedFile,
+    cause: str = "signed after waiting",
+    pictures: Sequence[SignedFile] = (),
+) -> Job:
+    """Deliver what waited for the signer, or for a person, under the fence that it was scanned with."""
     with transaction.atomic():
-        Asset.objects.create(job=job, fence=job.fence, **asdict(file))
+        _keep_files(job, job.fence, file, *pictures)
         charge = _settle(job, "delivered", job.units_micro, Ran(steps=job.steps_run), "delivered")
-        whole = job.file_bytes + file.bytes
-        return _finish(job, State.DELIVERED, "signed after waiting", charge, None, file_bytes=whole)
+        whole = job.file_bytes + sum(one.bytes for one in (file, *pictures))
+        return _finish(job, State.DELIVERED, cause, charge, None, file_bytes=whole)
+
+
+def refuse_reviewed(job: Job, category: str) -> Job:
+    """A person said no: nothing is delivered and nothing is charged."""
+    with transaction.atomic():
+        charge = _settle(job, "blocked", 0, Ran(), "blocked_by_safety")
+        return _finish(
+            job,
+            State.BLOCKED,
+            "a person refused it",
+            charge,
+            None,
+            error_code="moderation_blocked",
+            error_message=f"The finished frames were refused ({category}) by a person. Nothing was charged.",
+        )
 
 
 def give_up(job: Job, state: str, code: str, why: str) -> Job:
@@ -176,6 +201,39 @@ def give_up(job: Job, state: str, code: str, why: str) -> Job:
         charge = _settle(job, outcome, 0, Ran(), f"timed_out:{job.state}")
         message = f"This job was ended because {why}. Nothing was charged."
         return _finish(job, state, why, charge, None, error_code=code, error_message=message)
+
+
+def queue_screened(job: Job) -> Job:
+    """The picture that its clip begins from has passed the gates: it waits for a worker as any other."""
+    with transaction.atomic():
+        moved = _move(job, State.QUEUED, "its picture passed the gates")
+        tickets.send_after_commit(job.lane.pool_id)
+        return moved
+
+
+def refuse_picture(job: Job, category: str, cause: str) -> Job:
+    """A gate said no to the picture that a clip was to begin from: nothing ran, nothing is charged."""
+    with transaction.atomic():
+        charge = _settle(job, "blocked", 0, Ran(), "blocked_by_safety")
+        operations.report(
+            "screening.block", "warning", f"job:{job.pk}", {"category": category, "cause": cause}
+        )
+        block_incidents.of_block(job, category)
+        message = f"The picture was refused ({category}). Nothing was charged."
+        values = {"error_code": "moderation_blocked", "error_message": message}
+        return _finish(job, State.BLOCKED, cause, charge, None, **values)
+
+
+def fail_screening(job: Job, why: str, detail: str = "") -> Job:
+    """Nobody could check the picture that a clip was to begin from: nothing ran, nothing is charged."""
+    with transaction.atomic():
+        charge = _settle(job, "failed", 0, Ran(), "system_failed:screening")
+        operations.report("screening.failed", "error", f"job:{job.pk}", {"message": why, "detail": detail})
+        values = {
+            "error_code": "internal_error",
+            "error_message": f"It failed because {why}. Nothing was charged.",
+        }
+        return _finish(job, State.FAILED, why, charge, None, **values)
 
 
 def fail(lease: Lease, ran: Ran, code: str, message: str) -> Job:
@@ -240,6 +298,11 @@ def _to_another(job: Job, cause: str) -> Job:
         _move(job, State.QUEUED, cause[:200], ahead_of_lane=True)
     tickets.send_after_commit(job.lane.pool_id)
     return job
+
+
+def _keep_files(job: Job, fence: int, *files: SignedFile) -> None:
+    for file in files:
+        Asset.objects.create(job=job, fence=fence, **asdict(file))
 
 
 def _settle(job: Job, outcome: str, units_micro: int, ran: Ran, reason_code: str) -> Charge:

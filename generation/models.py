@@ -20,6 +20,10 @@ from generation.fleet import (
     RegisteredModel,
     Worker,
 )
+from generation.held_records import SigningOutage, UnsignedClip
+from generation.input_records import InputImage
+from generation.refused_prompts import RefusedPrompt
+from generation.review_records import Rescan, RescanDay, ReviewPull, Withdrawal, WithdrawalPolicy
 from generation.scheduling_records import (
     EndpointLoad,
     PoolOverride,
@@ -35,6 +39,7 @@ __all__ = [
     "Attempt",
     "EndpointLoad",
     "Evaluation",
+    "InputImage",
     "Job",
     "JobEvent",
     "Kind",
@@ -47,10 +52,18 @@ __all__ = [
     "PoolSettings",
     "RaiseRule",
     "RaiseRuleOverride",
+    "RefusedPrompt",
     "RegisteredModel",
+    "Rescan",
+    "RescanDay",
+    "ReviewPull",
+    "SigningOutage",
     "State",
     "ToldEta",
     "TokenSegment",
+    "UnsignedClip",
+    "Withdrawal",
+    "WithdrawalPolicy",
     "Worker",
 ]
 
@@ -271,6 +284,8 @@ class Attempt(models.Model):
     charged_gpu_ms = models.BigIntegerField()
     charged_weight = models.FloatField()
     gpu_ms = models.BigIntegerField(default=0)
+    # early_look.py: what the steps that an early block left unspent would have taken.
+    saved_gpu_ms = models.BigIntegerField(db_default=0)
     corrected = models.BooleanField(default=False)
 
     class Meta:
@@ -300,7 +315,7 @@ class Attempt(models.Model):
 
 
 class Asset(models.Model):
-    """A file that may be delivered: exactly the bytes whose digest was signed."""
+    """A file that may be delivered: exactly the bytes whose digest was signed. Its role: video, thumbnail, spritesheet."""
 
     job = models.ForeignKey(Job, on_delete=models.PROTECT, related_name="assets")
     fence = models.BigIntegerField()
@@ -311,10 +326,28 @@ class Asset(models.Model):
     digest = models.CharField(max_length=64)
     created_at = models.DateTimeField(auto_now_add=True)
     removed_at = models.DateTimeField(null=True)
+    # Not delivered while people look at it again (generation/pulls.py, reports).
+    withheld_at = models.DateTimeField(null=True)
+    # verification.py: when its credentials were last read and how they read; not delivered while they don't hold.
+    verified_at = models.DateTimeField(null=True)
+    verified_state = models.CharField(max_length=40, db_default="", default="")
+    quarantined_at = models.DateTimeField(null=True)
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["job", "role", "fence"], name="one_asset_per_role_and_fence")
+            models.UniqueConstraint(fields=["job", "role", "fence"], name="one_asset_per_role_and_fence"),
+            models.CheckConstraint(
+                condition=Q(role__in=("video", "thumbnail", "spritesheet")), name="asset_role_known"
+            ),
+        ]
+        indexes = [
+            # verification.py: what was looked at longest ago.
+            models.Index(
+                F("verified_at").asc(nulls_first=True),
+                "id",
+                condition=Q(removed_at=None),
+                name="asset_to_verify",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -29,10 +29,10 @@ def find(organization_id: int, spec_hash: str) -> Job | None:
 
 def _deliverable(job: Job) -> bool:
     """Its file is there, and the scan that passed it was taken under the policy that is in force."""
-    has_file = Asset.objects.filter(job=job, fence=job.fence, role="video", removed_at=None).exists()
+    files = Asset.objects.filter(job=job, fence=job.fence, role="video", removed_at=None, withheld_at=None)
     scans = Scan.objects.filter(subject=str(job.pk), fence=job.fence, purpose=Scan.Purpose.FINAL)
     passed = scans.filter(verdict=Scan.Result.PASS, policy_version=thresholds.policy_version())
-    return has_file and passed.exists()
+    return files.filter(quarantined_at=None).exists() and passed.exists()
 
 
 def source_of(job: Job) -> Job:

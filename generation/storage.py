@@ -48,3 +48,15 @@ class SignedFileSystemStorage(FileSystemStorage):
         disposition = (parameters or {}).get("ResponseContentDisposition", "inline")
         token = signing.dumps({"p": name, "d": disposition}, salt=SALT)
         return reverse("media", args=[token])
+
+
+class NeverDelivered(Exception):
+    """A file of the quarantine has no address: nothing in there may be delivered."""
+
+
+@deconstructible(path="generation.storage.QuarantineStorage")
+class QuarantineStorage(FileSystemStorage):
+    """A local folder for what may not be delivered: readable by the service alone, and no URL leads into it."""
+
+    def url(self, name: str | None, parameters: dict[str, str] | None = None) -> str:
+        raise NeverDelivered(f"{name} lies in quarantine")

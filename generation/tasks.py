@@ -7,7 +7,15 @@ from celery import shared_task
 from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 
 from accounts import upkeep as accounts_upkeep
-from generation import announcements, auto_raise, dispatch, money_upkeep, upkeep, waits_upkeep
+from generation import (, verification
+    announcements,
+    auto_raise,
+    dispatch,
+    money_upkeep,
+    review_upkeep,
+    upkeep,
+    waits_upkeep,
+)
 from generation.models import Pool, RegisteredModel
 
 logger = logging.getLogger(__name__)
@@ -105,3 +113,23 @@ def keep_accounts() -> None:
 def mind_money() -> None:
     """Every few seconds: holds that outlive their work, holds that ran out, invoices of months that are over."""
     money_upkeep.run()
+
+
+@shared_task
+def mind_review() -> None:
+    """Every few seconds: withdrawn files, pulls under way, what people cleared, pictures for reviewers."""
+    review_upkeep.run()
+
+
+@shared_task
+def look_again() -> None:
+    """The rolling re-scan, a few clips at a time. On the queue of the clip workers: it decodes and asks every gate."""
+    from generation import rescan
+
+    rescan.run()
+
+
+@shared_task
+def verify_files() -> None:
+    """Every few seconds: read the stored files whose credentials were read longest ago."""
+    verification.run()

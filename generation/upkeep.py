@@ -7,14 +7,14 @@ from django.db import connection, transaction
 from django.db.models import Count, Exists, OuterRef
 from django.db.models.functions import Now
 
-from generation import rollout, signing, tickets, worker_actions
+from generation import held, input_images, review_delivery, rollout, screening, tickets, worker_actions
 from generation.finalization import ChangedMeanwhile, Ran, failed_or_requeued, give_up
 from generation.models import Attempt, Job, State, Worker
 
 logger = logging.getLogger(__name__)
 
 MOST_TICKETS = 8
-REVIEW_PATIENCE = timedelta(hours=24)
+REVIEW_PATIENCE = review_delivery.PATIENCE
 SIGNING_PATIENCE = timedelta(minutes=15)
 
 EXPIRED = """
@@ -77,10 +77,7 @@ def top_up_tickets() -> dict[str, int]:
 
 def expire_reviews() -> int:
     """A clip that nobody decided on within a day is blocked, and its hold released."""
-    overdue = Job.objects.filter(state=State.REVIEW, state_at__lt=Now() - REVIEW_PATIENCE)
-    return sum(
-        _expire(job, State.BLOCKED, "moderation_blocked", "nobody reviewed it in a day") for job in overdue
-    )
+    return review_delivery.expire()
 
 
 def expire_held() -> int:
@@ -112,6 +109,9 @@ def run() -> None:
     forget_silent_workers()
     worker_actions.expire_states()
     rollout.end_quarantined_jobs()
+    screening.end_overdue()
+    input_images.purge_ended()
     expire_reviews()
     expire_held()
-    signing.deliver_held_clips()
+    held.clear_leftovers()
+    held.drain()

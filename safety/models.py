@@ -4,7 +4,6 @@ Assets are known by an opaque `subject` and a sha256 digest only. Policy rows (r
 change and keep their history; evidence rows (verdicts, credentials, finished scans) never change.
 """
 
-import pghistory
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.db import models
@@ -15,7 +14,34 @@ from django.db.models.functions import Cast, Coalesce, Now
 from accounts.append_only import append_only
 from accounts.models import WRITTEN, Override
 from safety import triggers
+from safety.frame_records import HashVariant, Likeness  # noqa: F401  Django finds them here
+from safety.incident_records import IncidentNote, SafetyIncident  # noqa: F401
+from safety.policy_records import (  # noqa: F401  Django finds them here
+    GoldenCase,
+    GoldenFinding,
+    LikenessThreshold,
+    LikenessThresholdOverride,
+    PromptCategory,
+    PromptCategoryOverride,
+    RuleOverride,
+    ScanPolicy,
+    ScanPolicyOverride,
+)
 from safety.prefilter.patterns import BadPattern, compile_pattern
+from safety.review_records import (  # noqa: F401
+    Clearance,
+    Exposure,
+    ReviewClaim,
+    ReviewClass,
+    ReviewDecision,
+    Reviewer,
+    ReviewItem,
+    ReviewLimits,
+    ReviewPolicy,
+    UserReport,
+)
+from safety.row_history import history
+from safety.signing_records import SignerKey  # noqa: F401
 
 SHA256 = r"^[0-9a-f]{64}$"
 
@@ -50,13 +76,6 @@ class PolicyVersion(models.Model):
     name = models.CharField(max_length=20, primary_key=True)
     version = models.BigIntegerField()
     changed_at = models.DateTimeField()
-
-
-def history(*exclude: str):
-    """Every insert, update and delete of the row is kept beside it, by trigger."""
-    return pghistory.track(
-        pghistory.InsertEvent(), pghistory.UpdateEvent(), pghistory.DeleteEvent(), exclude=list(exclude)
-    )
 
 
 @history()
@@ -196,7 +215,8 @@ class HashEntry(models.Model):
             models.CheckConstraint(name="hash_entry_radius_sane", condition=Q(radius__lte=64)),
             models.CheckConstraint(name="hash_entry_source_named", condition=Q(source__regex=WRITTEN)),
         ]
-        triggers = [triggers.bumps_policy("frames")]
+        # A version of its own too: a list of a million hashes is loaded anew only where the list itself has changed.
+        triggers = [triggers.bumps_policy("frames"), triggers.bumps_policy("hashes", "bumps_hashes")]
         verbose_name_plural = "hash entries"
 
 
@@ -206,6 +226,8 @@ class Scan(models.Model):
     class Purpose(models.TextChoices):
         FINAL = "final", "Final"  # the encoded file that is to be delivered
         PREVIEW = "preview", "Preview"  # the early look; never replaces the final scan
+        INPUT = "input", "Input picture"  # what a clip is to begin from, before it may be queued
+        RESCAN = "rescan", "Re-scan"  # a delivered file, looked at again; never lets anything out
 
     class Result(models.TextChoices):
         PASS = "pass", "Pass"
@@ -229,7 +251,9 @@ class Scan(models.Model):
 
     class Meta:
         constraints = [
-            models.CheckConstraint(name="scan_purpose_known", condition=Q(purpose__in=["final", "preview"])),
+            models.CheckConstraint(
+                name="scan_purpose_known", condition=Q(purpose__in=["final", "preview", "input", "rescan"])
+            ),
             models.CheckConstraint(
                 name="scan_verdict_known",
                 condition=Q(verdict__isnull=True) | Q(verdict__in=["pass", "block", "review", "unavailable"]),
@@ -289,7 +313,7 @@ class Verdict(models.Model):
     frame_index = models.PositiveIntegerField(null=True)  # null: the gate as a whole
     score = models.FloatField()
     outcome = models.CharField(max_length=12, choices=Outcome.choices)
-    threshold_version = models.CharField(max_length=40)  # "3", or "3+o17" under override 17
+    threshold_version = models.CharField(max_length=120)  # "3", or "3+o17" under override 17
     evidence = models.JSONField(default=dict)
 
     class Meta:
@@ -317,7 +341,9 @@ class Credential(models.Model):
 
     subject = models.CharField(max_length=200)
     fence = models.BigIntegerField()
-    unsigned_digest = models.CharField(max_length=64)  # sha256 of the file that was scanned and signed
+    unsigned_digest = models.CharField(max_length=64)  # sha256 of the file that was signed
+    # sha256 of the scanned file whose frames a picture was made from; null where the signed file itself was scanned
+    scanned_digest = models.CharField(max_length=64, null=True)  # noqa: DJ001
     signed_digest = models.CharField(max_length=64, unique=True)  # sha256 of the file that may be delivered
     state = models.CharField(max_length=40)  # as verified: Trusted, Valid, Invalid, ManifestNotFound …
     manifest_label = models.CharField(max_length=200, blank=True)
@@ -330,7 +356,8 @@ class Credential(models.Model):
             models.CheckConstraint(
                 name="credential_digests_are_sha256",
                 condition=Q(unsigned_digest__regex=SHA256, signed_digest__regex=SHA256)
-                & Q(signer_fingerprint__regex=SHA256),
+                & Q(signer_fingerprint__regex=SHA256)
+                & (Q(scanned_digest__isnull=True) | Q(scanned_digest__regex=SHA256)),
             ),
             models.CheckConstraint(
                 name="credential_signing_changes_the_file",

@@ -6,7 +6,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from django.conf import settings
 
-from generation import finalization, signing
+from generation import finalization, held, review_delivery, signing
+from generation.variants import NoPictures
 from generation.worker.clip_turn import ClipTurn
 from generation.worker.encoding import encode
 from generation.worker.stages import RefusedByGate, Unscanned
@@ -25,23 +26,22 @@ def finish(turn: ClipTurn, frames: np.ndarray) -> None:
         unsigned = _encoded(turn, frames, Path(folder) / "clip.mp4")
         scan = _scanned(turn, unsigned)
         if scan.verdict == Scan.Result.REVIEW:
-            signing.keep_unsigned(turn.job, turn.lease.fence, unsigned)
-            finalization.send_to_review(turn.lease, turn.ran, scan.reason)
+            review_delivery.send(turn.lease, turn.job, turn.ran, scan, unsigned)
             return
         try:
             with turn.watch.stage("sign"):
-                signed = signing.sign_clip(turn.job, turn.lease.fence, unsigned, Path(folder) / "signed.mp4")
+                signed = signing.sign_all(turn.job, turn.lease.fence, unsigned, Path(folder))
         except SigningUnavailable as problem:
             signing.keep_unsigned(turn.job, turn.lease.fence, unsigned)
-            finalization.hold_for_signing(turn.lease, turn.ran, str(problem))
+            held.hold(turn.lease, turn.ran, str(problem))
             return
-        except NotScanned as problem:
+        except (NotScanned, NoPictures) as problem:
             raise Unscanned(str(problem)) from problem
         turn.lease.renew(stage="delivering")
         with turn.watch.stage("store"):
-            file = signing.stored(turn.job, turn.lease.fence, signed)
-        turn.file_bytes += file.bytes
-        finalization.deliver_clip(turn.lease, file, turn.ran)
+            clip, *pictures = signing.stored_all(turn.job, turn.lease.fence, signed)
+        turn.file_bytes += sum(file.bytes for file in (clip, *pictures))
+        finalization.deliver_clip(turn.lease, clip, turn.ran, pictures)
 
 
 def _encoded(turn: ClipTurn, frames: np.ndarray, path: Path) -> Path:

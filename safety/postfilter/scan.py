@@ -20,12 +20,13 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.operations import Severity, report
-from safety import thresholds
+from safety import policy_scans, thresholds
 from safety.models import SAMPLED_CLASSES, FrameClass, Scan, Verdict
 from safety.postfilter import judging
 from safety.postfilter.deadline import ask_all
-from safety.postfilter.frames import ArrayFrames, EncodedFrames, UnreadableFrames
+from safety.postfilter.frames import ArrayFrames, EncodedFrames, UnreadableFrames, picture_frames
 from safety.postfilter.gates import gates
+from safety.postfilter.judging import Ruling
 from safety.postfilter.protocol import Finding, Gate, Look
 from safety.triggers import SAMPLE_EVERY
 
@@ -35,9 +36,17 @@ Progress = Callable[[], None]
 
 
 def scan_file(
-    path: Path | str, subject: str, fence: int, expected_frames: int, *, progress: Progress | None = None
+    path: Path | str,
+    subject: str,
+    fence: int,
+    expected_frames: int,
+    *,
+    progress: Progress | None = None,
+    purpose: str = Scan.Purpose.FINAL,
 ) -> Scan:
     """Scan the encoded file that is to be delivered and return the finished, stored scan, of purpose `final`.
+
+    With the purpose `rescan` it looks at a delivered file again, and lets nothing out.
 
     The digest is the sha256 of exactly the bytes that were decoded. A file that is missing, damaged or holds another
     number of frames gives `unavailable`. `progress` is called after each batch of frames, to renew a lease; what it
@@ -46,8 +55,8 @@ def scan_file(
     try:
         content = Path(path).read_bytes()
     except OSError as error:
-        return _Look(subject, fence, Scan.Purpose.FINAL).refuse(f"the file can't be read: {error.strerror}")
-    look = _Look(subject, fence, Scan.Purpose.FINAL, hashlib.sha256(content).hexdigest(), progress)
+        return _Look(subject, fence, purpose).refuse(f"the file can't be read: {error.strerror}")
+    look = _Look(subject, fence, purpose, hashlib.sha256(content).hexdigest(), progress)
     return look.run(lambda: EncodedFrames(content, expected_frames))
 
 
@@ -66,6 +75,15 @@ def scan_frames(
     return _Look(subject, fence, purpose, None, progress).run(lambda: ArrayFrames(frames))
 
 
+def scan_picture(content: bytes, subject: str, fence: int, *, progress: Progress | None = None) -> Scan:
+    """Scan a plain picture (PNG) that a clip is to begin from, by the same gates; of purpose `input`.
+
+    The digest is the sha256 of exactly the bytes that were decoded. What is no picture gives `unavailable`.
+    """
+    digest = hashlib.sha256(content).hexdigest()
+    return _Look(subject, fence, Scan.Purpose.INPUT, digest, progress).run(lambda: picture_frames(content))
+
+
 @dataclass
 class _Look:
     """One scan while it runs."""
@@ -82,7 +100,9 @@ class _Look:
 
     def __post_init__(self) -> None:
         self.started = time.perf_counter()
-        self.policy = thresholds.effective(timezone.now())
+        now = timezone.now()
+        self.policy, self.stance = thresholds.effective(now), policy_scans.in_force(now)
+        self.face_gates: set[str] = set()  # those of this scan that count the faces in a frame
         self.scan = Scan.objects.create(
             subject=self.subject,
             fence=self.fence,
@@ -150,6 +170,11 @@ class _Look:
             if not looks:
                 self._unavailable(frame_class, None, "no gate is there for the class")
             asked += looks
+        self.face_gates |= {
+            gate.id
+            for gate, frame_class, _ in asked
+            if frame_class == judging.FACE_CLASS and getattr(gate, "sees_faces", False)
+        }
         return asked
 
     def _prepared(self, gate: Gate, frame_class: str) -> Look | None:
@@ -165,30 +190,26 @@ class _Look:
     ) -> None:
         threshold = self.policy[frame_class]
         for index, finding in zip(indexes, findings, strict=True):
-            outcome = judging.outcome(
-                finding.score,
-                usable=finding.usable,
-                available=finding.available,
-                block_score=threshold.block_score,
-                review_score=threshold.review_score,
+            ruled = judging.ruling(
+                finding,
+                threshold,
+                self.stance,
+                frame_class,
+                sees_faces=gate.id in self.face_gates,
+                another_sees_faces=bool(self.face_gates),
             )
-            self._add(frame_class, gate, index, finding.score, outcome, finding.evidence)
+            self._add(frame_class, gate, index, finding.score, ruled)
 
     def _unavailable(self, frame_class: str, gate: Gate | None, why: str) -> None:
-        self._add(frame_class, gate, None, 0.0, judging.UNAVAILABLE, {"why": why})
+        threshold = self.policy.get(frame_class)
+        version = threshold.version if threshold else "none"
+        self._add(frame_class, gate, None, 0.0, Ruling(judging.UNAVAILABLE, version, {"why": why}))
 
     def _add(
-        self,
-        frame_class: str,
-        gate: Gate | None,
-        index: int | None,
-        score: float,
-        outcome: str,
-        evidence: dict,
+        self, frame_class: str, gate: Gate | None, index: int | None, score: float, ruled: Ruling
     ) -> None:
-        threshold = self.policy.get(frame_class)
         if index is not None:
-            self.outcomes[frame_class][index].append(outcome)
+            self.outcomes[frame_class][index].append(ruled.outcome)
         self.rows.append(
             Verdict(
                 scan=self.scan,
@@ -197,9 +218,9 @@ class _Look:
                 frame_class=frame_class,
                 frame_index=index,
                 score=float(score),
-                outcome=outcome,
-                threshold_version=threshold.version if threshold else "none",
-                evidence=evidence,
+                outcome=ruled.outcome,
+                threshold_version=ruled.version,
+                evidence=ruled.evidence,
             )
         )
 
