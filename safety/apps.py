@@ -5,4 +5,9 @@ class SafetyConfig(AppConfig):
     name = "safety"
 
     def ready(self) -> None:
+        from accounts import approvals
         from safety import checks  # noqa: F401  registers the system checks
+        from safety.policy_actions import CHANGES
+
+        for kind in CHANGES.values():
+            approvals.register(kind)

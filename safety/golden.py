@@ -80,7 +80,7 @@ def add(case: Case, source: str, reason: str, author: str) -> GoldenCase:
         except IntegrityError as error:
             standing = _standing(case)
             if standing is None:
-                message = "A case is a text with its kinds, or a picture's recipe, and a category if it must be blocked."
+                message = "A case is a text with kinds or a picture's recipe, and has a category if it must be blocked."
                 raise ApiError("invalid_value", message, param="case") from error
     if (standing.expected, standing.category) != (case.expected, case.category):
         message = f"Golden case {standing.pk} says otherwise about the same thing. Retire it first."

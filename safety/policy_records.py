@@ -155,7 +155,7 @@ class ScanPolicyOverride(Override):
 
 @history()
 class PromptCategory(models.Model):
-    """What a prompt can be about, and whether requests for it are taken: a category of the text filter or a benign one."""
+    """What a prompt can be about, of the text filter or benign, and whether requests for it are taken."""
 
     slug = models.CharField(max_length=30, primary_key=True)
     label = models.CharField(max_length=60)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from accounts import overrides
+from safety.policy_proposed import Proposed
 from safety.policy_records import Faces, ReviewLevel, ScanPolicy, ScanPolicyOverride
 from safety.thresholds import counted
 
@@ -26,13 +27,17 @@ class Stance:
         return getattr(self, frame_class) if frame_class in LEVELS else ReviewLevel.BY_SCORE
 
 
-def in_force(now: datetime) -> Stance:
-    """The stance at `now`. Without a baseline row every clip is held back for review, so that it shows."""
+def in_force(now: datetime, proposed: Proposed | None = None) -> Stance:
+    """The stance at `now`, with `proposed` where a preview asks.
+
+    Without a baseline row every clip is held back for review, so that it shows.
+    """
     row = ScanPolicy.objects.filter(pk="scans").first()
     if row is None:
         everything = ReviewLevel.EVERYTHING
         return Stance(Faces.REVIEW, everything, everything, everything)
-    standing = list(ScanPolicyOverride.objects.filter(removed_at=None).order_by("created_at", "id"))
+    standing: list = [*ScanPolicyOverride.objects.filter(removed_at=None).order_by("created_at", "id")]
+    standing += [proposed] if proposed and proposed.kind == "scans" else []
     values = overrides.effective({name: getattr(row, name) for name in FIELDS}, standing, now)
     version = "+o".join([str(row.version), *map(str, counted(standing, now))])
     return Stance(**values, version=version)

@@ -1,4 +1,4 @@
-"""The policy rows an installation starts with, beside rules and thresholds: likeness kinds, scans, prompt categories."""
+"""The policy rows an installation starts with beside rules and thresholds."""
 
 AUTHOR = "Backlot"
 STARTS = "What an installation starts with."
@@ -13,6 +13,17 @@ CATEGORIES: tuple[tuple[str, str, bool], ...] = (
     ("likeness", "Likeness of a real person", False),
     ("violence", "Violence", False),
     ("deception", "Deceptive depiction of real events", False),
+    ("people", "People", True),
+    ("animals", "Animals", True),
+    ("nature", "Nature", True),
+    ("city", "City and buildings", True),
+    ("vehicles", "Vehicles", True),
+    ("objects", "Objects", True),
+    ("food", "Food", True),
+    ("sport", "Sport", True),
+    ("abstract", "Shapes and patterns", True),
+    ("code", "Code", True),
+    ("other", "Anything else", True),
 )
 
 

@@ -1,13 +1,15 @@
 """The thresholds in force: baseline rows with the overrides that stand, read anew for every scan."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from accounts import overrides
 from accounts.models import Override
+from accounts.overrides import Overriding
 from safety.models import PolicyVersion, Threshold, ThresholdOverride
+from safety.policy_proposed import Proposed, overrides_of
 from safety.policy_records import LikenessKind, LikenessThreshold, LikenessThresholdOverride
 
 FIELDS = ("block_score", "review_score")
@@ -33,17 +35,14 @@ class EffectiveThreshold:
         return self.kinds.get(kind, self) if isinstance(kind, str) else self
 
 
-def effective(now: datetime) -> dict[str, EffectiveThreshold]:
+def effective(now: datetime, proposed: Proposed | None = None) -> dict[str, EffectiveThreshold]:
     """class → threshold in force at `now`. A class without a row is missing, and so can't be passed.
 
     Likeness is missing too where a kind of person has no row.
     """
-    rows = _standing(Threshold, ThresholdOverride, now)
-    found = {row.frame_class: _effective(row.frame_class, row, standing, now) for row, standing in rows}
-    kinds = {
-        row.kind: _effective(LIKENESS, row, standing, now, f"{row.kind} ")
-        for row, standing in _standing(LikenessThreshold, LikenessThresholdOverride, now)
-    }
+    every = standing(now, proposed)
+    kinds = {name.partition("/")[2]: one for name, one in every.items() if "/" in name}
+    found = {name: one for name, one in every.items() if "/" not in name}
     if LIKENESS in found:
         if set(kinds) == set(LikenessKind.values):
             found[LIKENESS] = _strictest(found[LIKENESS], kinds)
@@ -52,23 +51,39 @@ def effective(now: datetime) -> dict[str, EffectiveThreshold]:
     return found
 
 
-def _standing(model: type, override_model: type[Override], now: datetime) -> list[tuple]:
+def standing(now: datetime, proposed: Proposed | None = None) -> dict[str, EffectiveThreshold]:
+    """Each baseline row's own scores under its overrides: by class, and for kinds of person as likeness/politician.
+
+    `proposed` counts as one more override, the newest: what a preview looks at.
+    """
+    found = {}
+    for row, made in _with_overrides(Threshold, ThresholdOverride):
+        changed = overrides_of(proposed, "threshold", row.frame_class)
+        found[row.frame_class] = _effective(row.frame_class, row, [*made, *changed], now)
+    for row, made in _with_overrides(LikenessThreshold, LikenessThresholdOverride):
+        name = f"{LIKENESS}/{row.kind}"
+        made = [*made, *overrides_of(proposed, "threshold", name)]
+        found[name] = _effective(LIKENESS, row, made, now, f"{row.kind} ")
+    return found
+
+
+def _with_overrides(model: type, override_model: type[Override]) -> list[tuple]:
     """Each baseline row with its overrides that are not removed, oldest first."""
-    standing = defaultdict(list)
+    made = defaultdict(list)
     for override in override_model.objects.filter(removed_at=None).order_by("created_at", "id"):
-        standing[override.threshold_id].append(override)
-    return [(row, standing[row.pk]) for row in model.objects.order_by("id")]
+        made[override.threshold_id].append(override)
+    return [(row, made[row.pk]) for row in model.objects.order_by("id")]
 
 
 def _effective(
     frame_class: str,
     row: Threshold | LikenessThreshold,
-    standing: list[Override],
+    made: Sequence[Overriding],
     now: datetime,
     prefix: str = "",
 ) -> EffectiveThreshold:
     baseline = {name: getattr(row, name) for name in FIELDS}
-    values = overrides.effective(baseline, standing, now)
+    values = overrides.effective(baseline, made, now)
     block, review = float(values["block_score"]), float(values["review_score"])
     if frame_class == "child_safety":
         review = block
@@ -77,13 +92,13 @@ def _effective(
         block_score=block,
         # One writer may lower the block score below another's review score: the stricter reading counts.
         review_score=min(review, block),
-        version=prefix + "+o".join([str(row.version), *map(str, counted(standing, now))]),
+        version=prefix + "+o".join([str(row.version), *map(str, counted(made, now))]),
     )
 
 
-def counted(standing: list[Override], now: datetime) -> list[int]:
-    """The overrides that give the values in force: per field the newest, by id; `standing` comes oldest first."""
-    newest = {override.field: override.pk for override in standing if overrides.in_force(override, now)}
+def counted(made: Sequence[Overriding], now: datetime) -> list[int]:
+    """The overrides that give the values in force: per field the newest, by id; `made` comes oldest first."""
+    newest = {override.field: override.pk for override in made if overrides.in_force(override, now)}
     return sorted(newest.values())
 
 

@@ -21,14 +21,14 @@ def counts_versions() -> pgtrigger.Trigger:
     )
 
 
-def bumps_policy(name: str) -> pgtrigger.Trigger:
+def bumps_policy(name: str, called: str = "bumps_policy") -> pgtrigger.Trigger:
     """A statement that changes the table raises the policy's version: readers then load it anew.
 
     The one row per policy also puts concurrent writers in order, so a version never appears before a lower
     one.
     """
     return pgtrigger.Trigger(
-        name="bumps_policy",
+        name=called,
         level=pgtrigger.Statement,
         when=pgtrigger.After,
         operation=ANY_CHANGE,
@@ -122,3 +122,35 @@ def no_verdict_after_the_end() -> pgtrigger.Trigger:
             RETURN NULL;
         """,
     )
+
+
+def golden_cases_only_grow() -> list[pgtrigger.Trigger]:
+    """A golden case is never changed or deleted; once it may be retired, which child safety's cases may not."""
+    retiring = "ARRAY['retired_at', 'retired_by', 'retired_reason']"
+    return [
+        pgtrigger.Trigger(
+            name="only_retired",
+            when=pgtrigger.Before,
+            operation=pgtrigger.Update,
+            func=f"""
+                IF OLD.retired_at IS NOT NULL
+                OR to_jsonb(NEW) - {retiring} IS DISTINCT FROM to_jsonb(OLD) - {retiring} THEN
+                    RAISE EXCEPTION 'golden case % stands as it was written', OLD.id
+                    USING ERRCODE = 'check_violation';
+                END IF;
+                IF OLD.category = 'child_safety' AND OLD.expected = 'must_block' THEN
+                    RAISE EXCEPTION 'golden case % is of child safety: it is never retired', OLD.id
+                    USING ERRCODE = 'check_violation';
+                END IF;
+                RETURN NEW;
+            """,
+        ),
+        pgtrigger.Protect(name="golden_cases_are_kept", operation=pgtrigger.Delete),
+        pgtrigger.Trigger(
+            name="no_truncate",
+            level=pgtrigger.Statement,
+            when=pgtrigger.Before,
+            operation=pgtrigger.Truncate,
+            func="RAISE EXCEPTION 'golden sets only grow: the table cannot be truncated';",
+        ),
+    ]

@@ -2,12 +2,16 @@
 
 import logging
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+
+from django.utils import timezone
 
 from accounts import batch
 from accounts.errors import ApiError
 from accounts.operations import Severity, report
+from safety import policy_rules
 from safety.models import Rule
 from safety.prefilter.patterns import BadPattern, compile_pattern
 
@@ -47,6 +51,7 @@ class RuleSet:
 _lock = threading.Lock()
 _known: dict[str, RuleSet] = {}
 _known_version: tuple[int, datetime] | None = None
+_known_until: datetime | None = None  # a rule that was switched for a time returns by itself
 
 
 def live_rules(kind: str) -> RuleSet:
@@ -55,26 +60,24 @@ def live_rules(kind: str) -> RuleSet:
     Raises ApiError server_is_overloaded where a stored rule can't be compiled: a filter that can't be read
     is no filter, and nothing is admitted past it.
     """
-    global _known, _known_version
+    global _known, _known_version, _known_until
     (found,) = batch.read([VERSION])
-    version = found[0] if found else None
+    version, now = found[0] if found else None, timezone.now()
     with _lock:
-        if version is not None and version == _known_version:
+        unchanged = version is not None and version == _known_version
+        if unchanged and (_known_until is None or now < _known_until):
             return _known[kind]
-    loaded = _load()
+    # Read after their version: a change in between is then seen as new at the next request.
+    rows, until = policy_rules.live(now)
+    loaded = {kind: rule_set(rows, kind) for kind in ("clip", "code")}
     with _lock:
-        _known, _known_version = loaded, version
+        _known, _known_version, _known_until = loaded, version, until
     return loaded[kind]
 
 
-def _load() -> dict[str, RuleSet]:
-    """Read the rules after their version: a change in between is then seen as new at the next request."""
-    rows = list(Rule.objects.filter(live=True).order_by("id"))
-    rows.sort(key=lambda row: row.category != "child_safety")
-    return {kind: _rule_set([row for row in rows if kind in row.kinds]) for kind in ("clip", "code")}
-
-
-def _rule_set(rows: list[Rule]) -> RuleSet:
+def rule_set(rows: Iterable[Rule], kind: str) -> RuleSet:
+    """The rules of a kind compiled, child safety first. Raises ApiError as `live_rules`."""
+    rows = sorted((row for row in rows if kind in row.kinds), key=lambda row: row.category != "child_safety")
     rules = tuple(CompiledRule(row.pk, row.version, row.category, _compiled(row)) for row in rows)
     if not rows:
         return RuleSet(rules)

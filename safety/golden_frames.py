@@ -1,0 +1,60 @@
+"""Shows every golden picture to every gate and keeps what they say, so that previews need no gate of their own.
+
+Runs where gates may run: in a command or a worker, never in a web process. It alarms nobody: nothing here was made by
+anybody, and nothing is delivered.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from django.db import transaction
+
+from safety import golden, golden_pictures
+from safety.models import FrameClass
+from safety.policy_records import GoldenCase, GoldenFinding
+from safety.postfilter.gates import gates
+from safety.postfilter.protocol import Finding, Gate
+
+
+@dataclass(frozen=True)
+class Looked:
+    """How many pictures were shown, and by how many gates each class was answered."""
+
+    pictures: int
+    findings: int
+
+
+def look() -> Looked:
+    """Show all golden pictures in use to all gates; what was kept of an earlier look is replaced."""
+    cases = list(golden.cases(golden.FRAME))
+    asked = [(gate, name) for gate in gates() for name in FrameClass.values if name in gate.classes]
+    found = [finding for gate, name in asked for finding in _findings(gate, name, cases)]
+    with transaction.atomic():
+        GoldenFinding.objects.filter(case__in=cases).delete()
+        GoldenFinding.objects.bulk_create(found, batch_size=500)
+    return Looked(len(cases), len(found))
+
+
+def _findings(gate: Gate, frame_class: str, cases: list[GoldenCase]) -> list[GoldenFinding]:
+    look = gate.prepare(frame_class)
+    if look is None:
+        return []
+    rows = []
+    for case in cases:
+        (seen,) = look(golden_pictures.draw(case.recipe)[np.newaxis])
+        rows.append(_row(gate, frame_class, case, seen))
+    return rows
+
+
+def _row(gate: Gate, frame_class: str, case: GoldenCase, seen: Finding) -> GoldenFinding:
+    return GoldenFinding(
+        case=case,
+        gate=gate.id,
+        gate_version=gate.version,
+        frame_class=frame_class,
+        sees_faces=bool(getattr(gate, "sees_faces", False)) and frame_class == "likeness",
+        score=float(seen.score),
+        usable=seen.usable,
+        available=seen.available,
+        evidence=seen.evidence,
+    )

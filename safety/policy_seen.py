@@ -1,0 +1,111 @@
+"""What a preview looks at: recent scans with all that their gates said, and the golden sets."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from safety import golden
+from safety.models import SAMPLED_CLASSES, Scan, Verdict
+from safety.policy_preview import FramesSubject, SeenFrame, TextSubject
+from safety.policy_records import GoldenFinding
+from safety.postfilter import judging
+from safety.postfilter.gates import gates
+from safety.triggers import SAMPLE_EVERY
+
+BACK = timedelta(hours=24)
+MOST_SCANS = 100
+NOBODY_JUDGED = "no gate could judge frame"
+ROW = ("scan_id", "frame_class", "frame_index", "gate", "score", "outcome", "evidence")
+
+
+def recent_scans(now: datetime, most: int = MOST_SCANS) -> list[FramesSubject]:
+    """The newest finished final scans of the last 24 h, with their stored scores. Two queries."""
+    scans = list(
+        Scan.objects.filter(purpose=Scan.Purpose.FINAL, started_at__gte=now - BACK, finished_at__isnull=False)
+        .exclude(frames_total=None)
+        .order_by("-started_at", "-id")[:most]
+    )
+    rows = Verdict.objects.filter(scan__in=[scan.pk for scan in scans]).order_by("id").values_list(*ROW)
+    seen = defaultdict(list)
+    for scan_id, *row in rows:
+        frame = _stored(*row)
+        if frame is not None:
+            seen[scan_id].append(frame)
+    return [_subject(scan, seen[scan.pk]) for scan in scans]
+
+
+def of_scan(scan: Scan) -> FramesSubject:
+    """One scan as a preview sees it."""
+    rows = scan.verdicts.order_by("id").values_list(*ROW[1:])
+    return _subject(scan, [frame for row in rows if (frame := _stored(*row)) is not None])
+
+
+def _subject(scan: Scan, frames: list[SeenFrame]) -> FramesSubject:
+    return FramesSubject(scan.subject, frames, _complete(scan), at=scan.started_at, scan_id=scan.pk)
+
+
+def _stored(
+    frame_class: str, index: int | None, gate: str, score: float, outcome: str, evidence: dict
+) -> SeenFrame | None:
+    """A verdict row as what the gate had said. None for the row that says that nobody could judge: it is derived."""
+    if index is None and str(evidence.get("why", "")).startswith(NOBODY_JUDGED):
+        return None
+    usable = judging.UNUSABLE not in (outcome, evidence.get("raised_from")) and evidence.get("usable", True)
+    return SeenFrame(
+        frame_class,
+        index,
+        gate,
+        score,
+        usable,
+        outcome != judging.UNAVAILABLE,
+        evidence,
+        sees_faces=frame_class == judging.FACE_CLASS and "faces" in evidence,
+    )
+
+
+def _complete(scan: Scan) -> bool:
+    """Was every frame looked at that should have been?"""
+    sampled = len(judging.sampled_frames(scan.frames_total or 0, SAMPLE_EVERY))
+    wanted = {"child_safety": scan.frames_total, **dict.fromkeys(SAMPLED_CLASSES, sampled)}
+    return all((scan.frames_scanned or {}).get(name, 0) >= number for name, number in wanted.items())
+
+
+def golden_frames() -> tuple[list[FramesSubject], int]:
+    """The golden pictures that were looked at, and how many were not, or by gates of another version. Two queries."""
+    versions = {gate.id: gate.version for gate in gates()}
+    seen = defaultdict(list)
+    stale = set()
+    for finding in GoldenFinding.objects.filter(case__retired_at=None).order_by("id"):
+        if versions.get(finding.gate) != finding.gate_version:
+            stale.add(finding.case_id)
+        seen[finding.case_id].append(_found(finding))
+    cases = list(golden.cases(golden.FRAME))
+    fresh = [case for case in cases if case.pk in seen and case.pk not in stale]
+    subjects = [
+        FramesSubject(f"golden case {case.pk}", seen[case.pk], expected=case.expected) for case in fresh
+    ]
+    return subjects, len(cases) - len(fresh)
+
+
+def _found(finding: GoldenFinding) -> SeenFrame:
+    return SeenFrame(
+        finding.frame_class,
+        0,
+        finding.gate,
+        finding.score,
+        finding.usable,
+        finding.available,
+        finding.evidence,
+        finding.sees_faces,
+    )
+
+
+def golden_texts(suite: str) -> list[TextSubject]:
+    """The prompts in use of a suite, one per kind of request."""
+    return list(_texts(golden.cases(golden.PROMPT).filter(suite=suite)))
+
+
+def _texts(cases: Iterable) -> Iterable[TextSubject]:
+    for case in cases:
+        for kind in case.kinds:
+            yield TextSubject(f"golden case {case.pk}", case.text, kind, expected=case.expected)
