@@ -48,13 +48,14 @@ def is_api(path: str) -> bool:
     return path.lstrip("/").split("/", 1)[0] in API_ROOTS
 
 
-def limit_of(path: str) -> int:
-    """How many bytes a request at this path may carry."""
+def limit_of(path: str, content_type: str) -> int:
+    """How many bytes a request at this path may carry; only a form with files may carry more than any other."""
+    if not content_type.lower().startswith("multipart/form-data"):
+        return settings.MAX_REQUEST_BYTES
     return settings.REQUEST_BYTES_AT.get(path.rstrip("/"), settings.MAX_REQUEST_BYTES)
 
 
-def too_large(path: str) -> ApiError:
-    limit = limit_of(path)
+def too_large(limit: int) -> ApiError:
     return ApiError(
         "request_too_large",
         f"The body is over {limit:,} bytes, the most that one request may carry. Nothing was queued or charged.",
@@ -142,8 +143,8 @@ class RequestIdentity:
         length = request.META.get("CONTENT_LENGTH") or "0"
         if not length.isascii() or not length.isdigit():
             return render_error(request, from_status(400))
-        limit = limit_of(request.path_info)
-        return render_error(request, too_large(request.path_info)) if int(length) > limit else None
+        limit = limit_of(request.path_info, request.content_type or "")
+        return render_error(request, too_large(limit)) if int(length) > limit else None
 
     def _finish(self, request, response):
         if _is_stray(request, response):
@@ -214,9 +215,10 @@ class BodyLimit:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        limit = self.limit or limit_of(scope["path"])
+        kind = dict(scope["headers"]).get(b"content-type", b"").decode("latin-1")
+        limit = self.limit or limit_of(scope["path"], kind)
         if self._declared(scope) > limit:
-            await self._refuse(scope, receive, send)
+            await self._refuse(scope, receive, send, limit)
             return
         received = 0
 
@@ -231,7 +233,7 @@ class BodyLimit:
         try:
             await self.app(scope, counted, send)
         except _TooLarge:
-            await self._refuse(scope, receive, send)
+            await self._refuse(scope, receive, send, limit)
 
     @staticmethod
     def _declared(scope) -> int:
@@ -239,8 +241,8 @@ class BodyLimit:
         length = dict(scope["headers"]).get(b"content-length", b"0")
         return int(length) if length.isdigit() else 0
 
-    async def _refuse(self, scope, receive, send) -> None:
-        error, request_id = too_large(scope["path"]), new_request_id()
+    async def _refuse(self, scope, receive, send, limit: int) -> None:
+        error, request_id = too_large(limit), new_request_id()
         if is_api(scope["path"]):
             content, kind = json.dumps(error.body(request_id)).encode(), b"application/json"
         else:

@@ -189,12 +189,9 @@ NAN_QUARANTINE_ATTEMPTS = env.integer("NAN_QUARANTINE_ATTEMPTS", 3, least=1, mos
 NAN_QUARANTINE_PROMPTS = env.integer("NAN_QUARANTINE_PROMPTS", 2, least=1, most=1000)
 NAN_QUARANTINE_MINUTES = env.integer("NAN_QUARANTINE_MINUTES", 30, least=1, most=1440)
 MAX_REQUEST_BYTES = 1_000_000
-# Where a picture may come along: 12 MB of it (safety/images.py) and the rest of its form.
-MAX_UPLOAD_BYTES = 12_500_000
-UPLOAD_PATHS = ("/v1/videos",)
 VERIFY_MAX_BYTES = 50_000_000  # of a file whose credentials anybody may have read at /verify
-# Where a request may carry more: the file, and what wraps it.
-REQUEST_BYTES_AT = {"/verify": VERIFY_MAX_BYTES + 100_000}
+# Where a form may carry more: the file (a picture of 12 MB to begin a clip from), and what wraps it.
+REQUEST_BYTES_AT = {"/verify": VERIFY_MAX_BYTES + 100_000, "/v1/videos": 12_500_000}
 
 # Who takes the money for credits: stripe, sandbox (no real money) or off. Unset: Stripe where there is a key, else the
 # sandbox under DEBUG and off without it, because the sandbox gives credits away (docs/payments.md).

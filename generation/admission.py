@@ -19,6 +19,7 @@ from billing.payments import top_up
 from generation import (
     calibration,
     finalization,
+    input_images,
     overload,
     registry,
     repeat_cache,
@@ -26,7 +27,7 @@ from generation import (
     specs,
     tickets,
 )
-from generation.models import Job, Kind, Lane, RegisteredModel
+from generation.models import Job, Kind, Lane, RegisteredModel, State
 from generation.policy import cost
 from generation.specs import ClipSpec, CodeSpec
 from safety.prefilter.cascade import screen_prompt
@@ -118,21 +119,31 @@ def _submit(
     repeats = _repeated(caller, weighed, fields)
     if repeats is None:
         overload.require_room(lane, caller.organization.pk, weighed.model, weighed.gpu_ms, now)
-    asked = _Asked(caller, weighed, screening, idempotency_key, request_hash, source, lane, repeats)
+    with input_images.kept(fields.get("input_reference")) as picture:
+        return _admitted(
+            _Asked(caller, weighed, screening, idempotency_key, request_hash, source, lane, repeats, picture),
+            now,
+        )
+
+
+def _admitted(asked: "_Asked", now: datetime) -> Job:
+    """The job; a refusal is raised once it is stored."""
     try:
         job, decision = _decided(asked, now)
     except IntegrityError:
         # The same key came twice at once: the other request won, this one takes its answer and holds nothing.
-        known = _known(caller, kind, idempotency_key, request_hash)
+        known = _known(asked.caller, asked.weighed.kind, asked.idempotency_key, asked.request_hash)
         if known:
             return known
-        registry.require_active(weighed.model)
-        if repeats is None:
+        registry.require_active(asked.weighed.model)
+        if asked.repeats is None:
             raise
         # What it repeats was deleted or withdrawn just now: it is made anew.
         job, decision = _decided(replace(asked, repeats=None), now)
     if job is None:
         raise access.refusal(decision)
+    if asked.picture:
+        asked.picture.adopted = True
     return job
 
 
@@ -194,11 +205,15 @@ class _Asked:
     source: str
     lane: Lane
     repeats: Job | None
+    picture: input_images.StoredPicture | None = None
 
 
 def _repeated(caller: Caller, weighed: Weighed, fields: Mapping[str, Any]) -> Job | None:
-    """The finished clip that the request repeats exactly. Without a seed of its own it can't: it gets a new one."""
-    if weighed.kind != Kind.CLIP or fields.get("seed") in (None, ""):
+    """The finished clip that the request repeats exactly. Without a seed of its own it can't: it gets a new one.
+
+    With a picture it doesn't either: what was sent is scanned, whatever was made of it before.
+    """
+    if weighed.kind != Kind.CLIP or fields.get("seed") in (None, "") or weighed.spec.image:
         return None
     return repeat_cache.find(caller.organization.pk, specs.spec_hash(weighed.spec, weighed.model))
 
@@ -225,7 +240,8 @@ def _decide(asked: _Asked, now: datetime, *, top_up_tried: bool = False) -> tupl
 
     def with_hold(decision: Decision) -> list[batch.Statement]:
         made.append(_job(asked, job_id, decision, now))
-        return [batch.insertion(made[0])]
+        picture = [batch.insertion(asked.picture.row(made[0]))] if asked.picture else []
+        return [batch.insertion(made[0]), *picture]
 
     decision = access.decide_and_hold(
         request, weighed.terms, now, top_up_tried=top_up_tried, with_hold=with_hold
@@ -250,6 +266,8 @@ def _job(asked: _Asked, job_id: uuid.UUID, decision: Decision, now: datetime) ->
         api_key=caller.api_key,
         source=asked.source,
         kind=weighed.kind,
+        # What a clip begins from is looked at first, as a stage of its own (screening.py).
+        state=State.SCREENING if asked.picture else State.QUEUED,
         model=weighed.model,
         lane=asked.lane,
         repeat_of=asked.repeats,

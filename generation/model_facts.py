@@ -22,9 +22,10 @@ class ClipFacts:
     """A clip model. `sizes` are "WIDTHxHEIGHT" in pixels, the best first; `seconds` whole seconds, likewise.
 
     `steps_most` is the most denoising steps that make sense (a distilled model needs few), None where the tier alone
-    decides. `precisions` begins with the full one. `options` are the engine's settings for this model (compile,
-    attention, step cache), as its loader takes them. `memory_mb` is what loading needs at full precision, None where
-    nobody has said. `world` names the prompts and the judge that fit it, "" where none do.
+    decides. `image_to_video` says that a clip may begin from a picture, `needs_image` that it must. `precisions` begins
+    with the full one. `options` are the engine's settings for this model (compile, attention, step cache), as its
+    loader takes them. `memory_mb` is what loading needs at full precision, None where nobody has said. `world` names
+    the prompts and the judge that fit it, "" where none do.
     """
 
     sizes: tuple[str, ...]
@@ -34,6 +35,7 @@ class ClipFacts:
     precisions: tuple[str, ...]
     steps_most: int | None = None
     image_to_video: bool = False
+    needs_image: bool = False
     options: Mapping[str, Any] | None = None
     memory_mb: int | None = None
     world: str = ""
@@ -164,6 +166,7 @@ CLIP_CHECKS = {
     "precisions": (_precisions, True),
     "steps_most": (_count_or_none, False),
     "image_to_video": (_flag, False),
+    "needs_image": (_flag, False),
     "options": (_mapping, False),
     "memory_mb": (_count_or_none, False),
     "world": (_text, False),

@@ -46,6 +46,7 @@ class ClipSpec:
     seed: int
     guidance: float
     precision: str
+    image: str | None = None  # sha256 of the plain picture that the clip begins from
 
     @property
     def frames(self) -> int:
@@ -75,12 +76,17 @@ Spec = ClipSpec | CodeSpec
 
 def stored(spec: Spec) -> dict:
     """The spec as JSON for the job's row, without the prompt, which has a column of its own."""
-    return {name: value for name, value in vars(spec).items() if name != "prompt"}
+    return {name: value for name, value in _written(spec).items() if name != "prompt"}
 
 
 def spec_hash(spec: Spec, model: RegisteredModel) -> str:
     """sha256 of everything that decides the result; a checkpoint of another hash is refused."""
-    return digest({"model": str(model), **vars(spec)})
+    return digest({"model": str(model), **_written(spec)})
+
+
+def _written(spec: Spec) -> dict:
+    """The fields of a spec; a clip without a picture is written as clips were before there were any."""
+    return {name: value for name, value in vars(spec).items() if (name, value) != ("image", None)}
 
 
 def digest(value: Mapping) -> str:
@@ -101,6 +107,7 @@ def clip_spec(fields: Mapping[str, Any], terms: TierTerms, model: RegisteredMode
         seed=_seed(fields.get("seed")),
         guidance=model.can.guidance,
         precision=registry.precision_for(model, terms.precision),
+        image=_image(fields.get("input_reference"), model),
     )
 
 
@@ -153,6 +160,29 @@ def prompt_text(value: Any, most: int, *, newlines: bool = True) -> str:
         message = f"The prompt has control characters ({names}). Remove them."
         raise ApiError("prompt_control_characters", message, param="prompt")
     return value
+
+
+def _image(reference: Any, model: RegisteredModel) -> str | None:
+    """The digest of the plain picture, where the model can begin from one. The picture is decoded here, not before."""
+    if reference is None:
+        if model.can.needs_image:
+            message = f"{model.name} makes clips from a picture. Send one as input_reference."
+            raise ApiError("missing_required_parameter", message, param="input_reference")
+        return None
+    if not model.can.image_to_video:
+        raise _no_image_for(model)
+    return reference.picture.digest
+
+
+def _no_image_for(model: RegisteredModel) -> ApiError:
+    able = [known.name for known in registry.available() if getattr(known.can, "image_to_video", False)]
+    if able:
+        message = (
+            f"{model.name} makes clips from text alone. Models that begin from a picture: {', '.join(able)}."
+        )
+        return ApiError("invalid_value", f"{message} Nothing was queued or charged.", param="input_reference")
+    message = "No model here begins from a picture yet. Leave input_reference out."
+    return ApiError("not_implemented", f"{message} Nothing was queued or charged.", param="input_reference")
 
 
 def _steps(value: Any, terms: TierTerms, model: RegisteredModel) -> int:

@@ -4,14 +4,13 @@ import re
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from django.core.files.uploadedfile import UploadedFile
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from ninja import Router
 from pydantic import Field
 
 from accounts.errors import ApiError
-from generation import admission, cancellation, delivery, told
+from generation import admission, cancellation, delivery, input_images, told
 from generation.api import documents, shapes
 from generation.api.fields import idempotency_key, known_only, request_fields
 from generation.models import Job
@@ -21,7 +20,6 @@ router = Router(tags=["videos"])
 
 FIELDS = ("prompt", "model", "size", "seconds", "seed", "steps", "input_reference")
 PUBLIC_ID = re.compile(r"video_([0-9a-f]{32})")
-IMAGES = ("PNG", "JPEG", "WEBP")
 Variant = Literal["video", "thumbnail", "spritesheet"]
 
 
@@ -35,7 +33,7 @@ def create(request: HttpRequest, response: HttpResponse):
     """Queues a clip and returns at once. Multipart, as the stock client sends it, or JSON."""
     key = idempotency_key(request)
     fields = known_only(request_fields(request, files=("input_reference",)), FIELDS)
-    refuse_input_image(fields.pop("input_reference", None))
+    fields["input_reference"] = input_images.received(fields.get("input_reference"))
     job = admission.submit_clip(request.caller, fields, idempotency_key=key, source="api")
     job = shapes.just_queued(job)
     place = standing(job) if job.is_open else None
@@ -93,10 +91,11 @@ def delete(request: HttpRequest, video_id: str):
 
 @router.api_operation(["GET", "HEAD"], "/videos/{video_id}/content", summary="Download a clip")
 def content(request: HttpRequest, video_id: str, variant: Variant = "video", download: bool = False):
-    """Redirects to a link that lives for a minute and takes Range. `download=true` asks browsers to save it."""
-    if variant != "video":
-        raise ApiError("not_implemented", f"There is no {variant} yet. Ask for the video.", param="variant")
-    link = HttpResponseRedirect(delivery.clip_link(find(request, video_id), attachment=download))
+    """Redirects to a link that lives for a minute and takes Range. `download=true` asks browsers to save it.
+
+    `variant`: the clip (MP4), its thumbnail (WebP) or a sprite sheet of its frames (JPEG), each with credentials.
+    """
+    link = HttpResponseRedirect(delivery.clip_link(find(request, video_id), variant, attachment=download))
     link["Cache-Control"] = "no-store"
     return link
 
@@ -117,34 +116,6 @@ def find(request: HttpRequest, video_id: str) -> Job:
             "not_found", f"There is no clip {video_id[:80]!r} in this organization.", param="video_id"
         )
     return job
-
-
-def refuse_input_image(value: UploadedFile | Any) -> None:
-    """No model here starts from an image yet: say so, or say that the file is no image in the first place."""
-    if value in (None, ""):
-        return
-    if isinstance(value, UploadedFile) and not _is_image(value):
-        raise ApiError(
-            "invalid_image",
-            f"input_reference is no image that can be read. Send {', '.join(IMAGES)}. Nothing was queued or charged.",
-            param="input_reference",
-        )
-    raise ApiError(
-        "not_implemented",
-        "No model here starts from an image yet. Leave input_reference out. Nothing was queued or charged.",
-        param="input_reference",
-    )
-
-
-def _is_image(file: UploadedFile) -> bool:
-    from PIL import Image  # only where a file was sent
-
-    try:
-        with Image.open(file, formats=IMAGES) as image:
-            image.verify()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        return False
-    return True
 
 
 def _visible(request: HttpRequest) -> QuerySet[Job]:

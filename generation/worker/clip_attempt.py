@@ -15,7 +15,7 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 
 from accounts import operations
-from generation import finalization, streams
+from generation import finalization, input_images, streams
 from generation.engines.errors import CheckpointMismatch, EngineError
 from generation.engines.video import ClipWork, DenoiseState
 from generation.finalization import Ran
@@ -168,7 +168,15 @@ def clip_work(job: Job) -> ClipWork:
         steps=job.steps,
         guidance=spec["guidance"],
         seed=job.seed,
+        image=_picture(job),
     )
+
+
+def _picture(job: Job) -> np.ndarray | None:
+    try:
+        return input_images.pixels(job)
+    except OSError as problem:
+        raise EngineError(f"the picture that the clip begins from can't be read: {problem}") from problem
 
 
 def _checkpoint(turn: ClipTurn) -> None:

@@ -12,6 +12,7 @@ def work(station: Station) -> int:
     """Run jobs until the pool has none for this worker; the number that were taken."""
     taken = 0
     while station.wanted():
+        station.screening.between_jobs()
         attempt = station.claims.next()
         if attempt is None:
             break

@@ -17,6 +17,7 @@ from generation.models import Kind, Pool, Worker
 from generation.worker import leftovers
 from generation.worker.engine_shelf import EngineShelf
 from generation.worker.finishing_line import FinishingLine
+from generation.worker.screening_line import ScreeningLine
 from generation.worker.shared_claim import SharedClaim
 
 logger = logging.getLogger(__name__)
@@ -48,6 +49,9 @@ class Station:
         )
         self.engines.belongs_to(self.worker)
         self.claims = SharedClaim(self.worker, pool.pk)
+        self.screening = ScreeningLine(
+            pool.pk, self.stopping, beside=pool.kind == Kind.CLIP and bool(self.finishing.places)
+        )
         threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
 
     def engine(self, model, precision: str | None = None):

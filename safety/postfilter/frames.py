@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator
 
 import av
 import numpy as np
+from PIL import Image
 
 BATCH_FRAMES = 32
 BATCH_BYTES = 96 << 20
@@ -85,6 +86,15 @@ class EncodedFrames:
                     yield frame
         except av.FFmpegError as error:
             raise UnreadableFrames(f"the file can't be decoded: {error}") from error
+
+
+def picture_frames(content: bytes) -> ArrayFrames:
+    """A PNG picture as the one frame that it is; raises UnreadableFrames."""
+    try:
+        with Image.open(io.BytesIO(content), formats=("PNG",)) as picture:
+            return ArrayFrames(np.asarray(picture.convert("RGB"))[None])
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UnreadableFrames(f"the picture can't be decoded: {error}") from error
 
 
 def batch_size(frame_bytes: int) -> int:
