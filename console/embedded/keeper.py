@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 
 from console.embedded import state
@@ -21,7 +22,8 @@ from console.embedded.valkey import Valkey
 
 KINDS = {"postgres": Postgres, "valkey": Valkey}
 LOOK_EVERY_S = 0.1
-RESTARTS, RESTARTS_WITHIN_S = 5, 120
+# A server that keeps ending this soon after its start is given up: starting it again does not help.
+SHORT_LIFE_S, SHORT_LIVES = 10, 5
 
 
 class Keeper:
@@ -33,7 +35,8 @@ class Keeper:
         self.names = names
         self.servers: list[Postgres | Valkey] = []
         self.asked_to_stop = threading.Event()
-        self.restarts: list[float] = []
+        self.started_at: dict[str, float] = {}
+        self.short_lives: Counter[str] = Counter()
 
     def start(self) -> None:
         """Start all, or none: what runs already is stopped again when a later one can't start."""
@@ -44,6 +47,7 @@ class Keeper:
             for name in self.names:
                 self.servers.append(KINDS[name](self.home))
                 self.servers[-1].start(previous.get(name))
+                self.started_at[name] = time.monotonic()
         except (EmbeddedError, OSError):
             self.stop()
             raise
@@ -62,17 +66,22 @@ class Keeper:
 
     def revive(self, server: Postgres | Valkey) -> None:
         """A server ended that nobody stopped: start it again where its URL stays good."""
-        now = time.monotonic()
-        self.restarts = [*(at for at in self.restarts if now - at < RESTARTS_WITHIN_S), now]
-        if len(self.restarts) > RESTARTS:
+        soon = time.monotonic() - self.started_at[server.name] < SHORT_LIFE_S
+        self.short_lives[server.name] = self.short_lives[server.name] + 1 if soon else 0
+        if self.short_lives[server.name] > SHORT_LIVES:
             raise EmbeddedError(f"{server.name} keeps ending; see {server.log}")
         say(f"{server.name} ended with {server.process.poll()}; starting it again")
         server.restart()
+        self.started_at[server.name] = time.monotonic()
         self.publish()
 
-    def stop(self) -> None:
-        """Orderly when asked; where the last user was killed instead, quick, so that nothing lingers."""
-        state.remove(self.home)
+    def stop(self, *, gave_up: bool = False) -> None:
+        """Orderly when asked; where the last user was killed instead, quick, so that nothing lingers.
+
+        A keeper that gave up leaves word of the ports: the next one's servers are looked for there.
+        """
+        if not gave_up:
+            state.remove(self.home)
         for server in reversed(self.servers):
             server.stop(4 if self.asked_to_stop.is_set() else 0.8)
 
@@ -111,13 +120,15 @@ def main(home: Path, started_by: str, names: list[str]) -> int:
         return 1
     say(f"started {', '.join(names)} for {started_by}")
     answer(ready=True)
+    gave_up = True
     try:
         keeper.watch(users)
+        gave_up = False
     except EmbeddedError as error:
         say(str(error))
         return 1
     finally:
-        keeper.stop()
+        keeper.stop(gave_up=gave_up)
     say("nobody uses the servers any more: stopped")
     return 0
 

@@ -15,6 +15,7 @@ import psycopg
 import pytest
 import redis
 
+from console.embedded import state
 from console.embedded.postgres import answers
 from tests.console.holders import Holder, alive, pids, seconds_until_gone
 
@@ -151,6 +152,24 @@ def test_postgresql_comes_back_on_its_port_though_a_backend_of_the_killed_one_st
 def _counts_long(connection: psycopg.Connection) -> None:
     with contextlib.suppress(psycopg.OperationalError):
         connection.execute("SELECT sum(n) FROM generate_series(1, 20000000) AS n")
+
+
+def test_a_server_that_keeps_ending_is_given_up_and_comes_back_where_it_was(home):
+    holder = Holder(home)
+    found, keeper = holder.found(), pids(home)["keeper"]
+    deadline = time.monotonic() + 60
+    while alive({"keeper": keeper}):
+        assert time.monotonic() < deadline, "it is never given up"
+        now = state.read(home)
+        if now and (pid := now.servers["valkey"].pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, 9)
+        time.sleep(0.1)
+    assert holder.order("revive") == {"revived": True}
+    with redis.Redis.from_url(found["REDIS_URL"]) as client:
+        assert client.ping()
+    assert query(found["DATABASE_URL"], "SELECT 1") == 1
+    holder.leave()
 
 
 def test_a_pid_file_that_names_a_stranger_does_not_stop_the_start(home):
