@@ -71,6 +71,16 @@ def instance(model: type[Row], values: Sequence[Any]) -> Row:
     return model.from_db(connection.alias, [field.attname for field in fields], read)
 
 
+def instances(kinds: Sequence[type[models.Model]], values: Sequence[Any]) -> list[Any]:
+    """The rows of several models that were selected side by side, each with `columns`."""
+    made, at = [], 0
+    for model in kinds:
+        width = len(model._meta.concrete_fields)
+        made.append(instance(model, values[at : at + width]))
+        at += width
+    return made
+
+
 def insertion(row: models.Model) -> Statement:
     """The INSERT of a whole new row, as `save` would write it.
 

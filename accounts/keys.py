@@ -81,9 +81,7 @@ def find(raw: str) -> ApiKey | None:
     (found,) = batch.read([(LIVING, (digest_of(raw),))])
     if not found:
         return None
-    width = len(ApiKey._meta.concrete_fields)
-    key = batch.instance(ApiKey, found[0][:width])
-    key.organization = batch.instance(Organization, found[0][width:])
+    key, key.organization = batch.instances((ApiKey, Organization), found[0])
     note_use(key)
     return key
 

@@ -142,14 +142,15 @@ def sla_credit_triggers() -> list[pgtrigger.Trigger]:
     ]
 
 
-_APPROVED = """
-    SELECT approval_above_micro INTO most FROM billing_billingsettings
-     WHERE effective_from <= clock_timestamp() ORDER BY effective_from DESC LIMIT 1;
+_APPROVED = (
+    LIMIT_IN_FORCE
+    + """\
     IF NEW.approved_by_id IS NULL AND (most IS NULL OR abs(NEW.amount_micro) > most) THEN
         RAISE EXCEPTION 'adjustment % needs a second person', NEW.id USING ERRCODE = 'check_violation';
     END IF;
     RETURN NEW;
 """
+)
 
 
 def adjustment_triggers() -> list[pgtrigger.Trigger]:

@@ -5,6 +5,7 @@ The deferred ones look at commit: a payment and the transaction that grants its 
 
 import pgtrigger
 
+from billing.credit_guards import LIMIT_IN_FORCE
 from billing.guarding import deferred, kept, refusing
 
 # Money that arrives after all (a late confirmation, a second try with another card) is never lost: failed and expired
@@ -168,10 +169,7 @@ _WITHIN_PAYMENT = """
 
 
 # What the provider told of was made there; what is asked for here takes a second person above the limit.
-_APPROVED = """
-    SELECT approval_above_micro INTO most FROM billing_billingsettings
-     WHERE effective_from <= clock_timestamp() ORDER BY effective_from DESC LIMIT 1;
-    SELECT * INTO STRICT r FROM billing_refund WHERE id = NEW.id;
+_APPROVED = f"""{LIMIT_IN_FORCE}    SELECT * INTO STRICT r FROM billing_refund WHERE id = NEW.id;
     IF r.approved_by_id IS NULL AND (most IS NULL OR r.credits_micro > most)
        AND (r.requested_by_id IS NOT NULL OR r.idempotency_key <> 'provider:' || r.provider_refund_id) THEN
         RAISE EXCEPTION 'refund % needs a second person', r.id USING ERRCODE = 'check_violation';

@@ -6,19 +6,17 @@ Its raises are lines of the audit log like an operator's changes of a weight, un
 from collections.abc import Iterable
 from datetime import datetime
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models.functions import Now
 
 from accounts import audit, operations, overrides
-from generation import lane_settings, pool_settings, queue_waits
+from generation import lane_settings, pool_settings, queue_waits, rounds
 from generation.lane_actions import ChangeLaneWeight
 from generation.models import Lane, LaneOverride
 from generation.policy import auto_raise as policy
 
 AUTHOR = "auto-raise"
 Kind = LaneOverride.AuthorKind
-# One round at a time: two would each see no raise yet and write one.
-ONE_ROUND = "SELECT pg_try_advisory_xact_lock(hashtext('generation.auto_raise'))"
 
 
 def run(now: datetime) -> dict[str, policy.Raise]:
@@ -26,9 +24,8 @@ def run(now: datetime) -> dict[str, policy.Raise]:
     rules = {lane: rule for lane, rule in pool_settings.raise_rules(now).items() if rule.enabled}
     if not rules:
         return {}
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(ONE_ROUND)
-        if not cursor.fetchone()[0]:
+    with transaction.atomic():
+        if not rounds.is_mine("generation.auto_raise"):  # two would each see no raise yet and write one
             return {}
         lanes = [lane for lane in lane_settings.lanes() if lane.slug in rules]
         waits = _waits(lanes, now)

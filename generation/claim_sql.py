@@ -95,9 +95,16 @@ SELECT l.slug, o.id, o.organization_id, o.tag, o.running, o.running_units_micro,
  ORDER BY l.slug, o.rank, j.ahead_of_lane DESC, j.queued_at, j.id
 """
 
+NEW_ATTEMPTS = """
+  INSERT INTO generation_attempt (job_id, worker_id, lane_id, organization_id, fence, lease_seconds, lease_expires_at,
+      started_at, outcome, detail, step, stage, resumed_from_step, checkpoints, preview, device, threads, stages,
+      refused_checkpoints, charged_gpu_ms, charged_weight, gpu_ms, corrected)
+"""
+
 # Everything that taking these jobs changes, if every one of them is still waiting and free; otherwise nothing. A place
 # is judged by the counts that it has now: a job of its that ended since the read has given it room.
-TAKE = """
+TAKE = (
+    """
 WITH asked AS (
   SELECT * FROM unnest(%s::uuid[], %s::bigint[], %s::float8[]) WITH ORDINALITY AS a (job_id, charged, weight, turn)),
 free AS MATERIALIZED (
@@ -105,9 +112,9 @@ free AS MATERIALIZED (
      FOR UPDATE SKIP LOCKED),
 whole AS MATERIALIZED (SELECT count(*) = (SELECT count(*) FROM asked) AS yes FROM free),
 attempts AS (
-  INSERT INTO generation_attempt (job_id, worker_id, lane_id, organization_id, fence, lease_seconds, lease_expires_at,
-      started_at, outcome, detail, step, stage, resumed_from_step, checkpoints, preview, device, threads, stages,
-      refused_checkpoints, charged_gpu_ms, charged_weight, gpu_ms, corrected)
+  """
+    + NEW_ATTEMPTS
+    + """
   SELECT id, %s::uuid, lane_id, organization_id, nextval('generation_fence'), lease_seconds,
          clock_timestamp() + make_interval(secs => lease_seconds), clock_timestamp(), '', '', 0, 'claimed', 0, 0, '',
          %s::text, 0, '{}', '{}', charged, weight, 0, false
@@ -141,6 +148,7 @@ pool AS (
   UPDATE generation_pool SET virtual_time = %s::float8 WHERE slug = %s AND (SELECT yes FROM whole))
 SELECT yes FROM whole
 """
+)
 
 # Other caps are in force than those that `at_cap` was decided under.
 UNDER_OTHER_CAPS = """
@@ -151,11 +159,12 @@ UPDATE generation_laneorganization o
    AND o.at_cap <> (o.running >= v.most OR coalesce(o.running_units_micro >= v.most_units, false))
 """
 
-ADOPT = """
+ADOPT = (
+    """
 WITH attempts AS (
-  INSERT INTO generation_attempt (job_id, worker_id, lane_id, organization_id, fence, lease_seconds, lease_expires_at,
-      started_at, outcome, detail, step, stage, resumed_from_step, checkpoints, preview, device, threads, stages,
-      refused_checkpoints, charged_gpu_ms, charged_weight, gpu_ms, corrected)
+  """
+    + NEW_ATTEMPTS
+    + """
   SELECT j.id, %s::uuid, j.lane_id, j.organization_id, nextval('generation_fence'), m.lease_seconds,
          clock_timestamp() + make_interval(secs => m.lease_seconds), clock_timestamp(), '', '', 0, 'claimed', 0, 0, '',
          %s::text, 0, '{}', '{}', 0, 1.0, 0, false
@@ -164,6 +173,7 @@ WITH attempts AS (
   RETURNING job_id, fence)
 UPDATE generation_job j SET fence = a.fence, ahead_of_lane = false FROM attempts a WHERE j.id = a.job_id
 """
+)
 
 # What a worker needs of its new attempts, in the round trip that made them.
 WORK = f"""

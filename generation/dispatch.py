@@ -246,7 +246,6 @@ def _columns(rows: list[tuple], width: int) -> list[list]:
 
 def _attempts(found: list[_Rows]) -> list[Attempt]:
     """The attempts with their jobs, models and lanes, made after the commit: nobody waits for it."""
-    width = len(Attempt._meta.concrete_fields)
     attempts = []
     for rows in found:
         if not rows:
@@ -255,7 +254,7 @@ def _attempts(found: list[_Rows]) -> list[Attempt]:
         model_of = {model.pk: model for model in (batch.instance(RegisteredModel, row) for row in models)}
         lane_of = {lane.pk: lane for lane in (batch.instance(Lane, row) for row in lanes)}
         for row in work:
-            attempt, job = batch.instance(Attempt, row[:width]), batch.instance(Job, row[width:])
+            attempt, job = batch.instances((Attempt, Job), row)
             job.model, job.lane = model_of[job.model_id], lane_of[job.lane_id]
             attempt.job, attempt.lane = job, job.lane
             attempts.append(attempt)

@@ -200,13 +200,13 @@ class Rules:
 
 
 def rules_of(pool_slug: str, slots: int, now: datetime) -> Rules:
-    """Four queries. Upkeep looks once a second who is to give way; of a large pool that would take too long here."""
+    """Two queries. Upkeep looks once a second who is to give way; of a large pool that would take too long here."""
     settings = pool_settings.of_pool(pool_slug, now)
     preempting = None
     if settings.most_preemptions:
         terms = Terms(settings.most_preemptions, settings.soon_s)
         preempting = Preemption(settings.preempt_after_s, terms, max(1.0, slots / 100))
-    return Rules(preempting, pool_settings.capacity(pool_slug, now))
+    return Rules(preempting, settings.capacity_units_micro)
 
 
 def scenario_of(trace: Trace, lanes: Sequence[LaneTerms], rules: Rules) -> Scenario:

@@ -1,5 +1,6 @@
 """The live settings of pools and of the auto-raise rule: baseline rows under the overrides that stand."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,38 +11,34 @@ from generation.policy import auto_raise
 
 @dataclass(frozen=True)
 class PoolTerms:
-    """What is in force for a pool; times in seconds. `most_preemptions` and `most_wait_s` are off at 0."""
+    """What is in force for a pool; times in seconds. `most_preemptions` and `most_wait_s` are off at 0;
+    `capacity_units_micro` may run at once, None is no limit."""
 
     preempt_after_s: float
     most_preemptions: int
     soon_s: float
     most_wait_s: float
+    capacity_units_micro: int | None
 
 
 def pools(now: datetime) -> dict[str, PoolTerms]:
     """Pool → its settings in force; two queries. A pool without a row has the baseline of a new one."""
     standing = _by(PoolOverride.objects.filter(removed_at=None).order_by("pk"), "pool_id")
-    return {row.pool_id: _terms(row, standing, now) for row in PoolSettings.objects.all()}
+    found = Pool.objects.select_related("settings").order_by("pk")
+    return {pool.pk: _terms(pool, standing.get(pool.pk, []), now) for pool in found}
 
 
 def of_pool(pool_slug: str, now: datetime) -> PoolTerms:
     """One pool's settings in force; two queries."""
-    row = PoolSettings.objects.filter(pool=pool_slug).first() or PoolSettings(pool_id=pool_slug)
-    standing = PoolOverride.objects.filter(pool=pool_slug, removed_at=None).order_by("pk")
-    return _terms(row, {pool_slug: list(standing)}, now)
+    pool = Pool.objects.select_related("settings").get(pk=pool_slug)
+    return _terms(pool, pool.overrides.filter(removed_at=None).order_by("pk"), now)
 
 
-def capacity(pool_slug: str, now: datetime) -> int | None:
-    """Micro-units that may run at once by setting, as a claim reads it; None is no limit. Two queries."""
-    baseline = {"capacity_units_micro": Pool.objects.get(pk=pool_slug).capacity_units_micro}
-    standing = PoolOverride.objects.filter(pool=pool_slug, removed_at=None, field="capacity_units_micro")
-    return overrides.effective(baseline, standing.order_by("pk"), now)["capacity_units_micro"]
-
-
-def _terms(row: PoolSettings, standing: dict[str, list], now: datetime) -> PoolTerms:
+def _terms(pool: Pool, standing: Iterable[PoolOverride], now: datetime) -> PoolTerms:
+    row = getattr(pool, "settings", None) or PoolSettings(pool=pool)
     baseline = {name: getattr(row, name) for name in PoolSettings.FIELDS}
-    own = [one for one in standing.get(row.pool_id, []) if one.field in baseline]
-    return PoolTerms(**overrides.effective(baseline, own, now))
+    baseline["capacity_units_micro"] = pool.capacity_units_micro
+    return PoolTerms(**overrides.effective(baseline, standing, now))
 
 
 def raise_rules(now: datetime) -> dict[str, auto_raise.Rule]:

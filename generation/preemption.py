@@ -9,7 +9,7 @@ from datetime import datetime
 from django.db import connection, transaction
 
 from accounts import operations
-from generation import dispatch, finalization, lane_settings, pool_settings
+from generation import dispatch, finalization, lane_settings, pool_settings, rounds
 from generation.leases import Lease
 from generation.models import Attempt, Job, LaneOrganization, Pool, Worker
 from generation.policy import preemption as policy
@@ -55,9 +55,6 @@ SELECT a.id, a.lane_id, l.preemptible, a.step, a.resumed_from_step, j.steps, j.e
  WHERE a.ended_at IS NULL AND j.state = 'running' AND w.pool_id = %s AND w.stopped_at IS NULL AND w.desired = 'run'
 """
 
-# One round at a time, or two would each interrupt somebody for the same waiting job.
-ONE_ROUND = "SELECT pg_try_advisory_xact_lock(hashtext('generation.preemption'))"
-
 
 def request(attempt_id: int, reason: str, most: int = 2**31 - 1) -> bool:
     """Ask a running attempt to yield; its worker reads it with its next step. False where there is nothing to ask:
@@ -71,9 +68,8 @@ def request(attempt_id: int, reason: str, most: int = 2**31 - 1) -> bool:
 
 def run(now: datetime) -> list[int]:
     """One look at every pool: ask who is to give way by the policy; the attempts that were asked."""
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(ONE_ROUND)
-        if not cursor.fetchone()[0]:
+    with transaction.atomic():
+        if not rounds.is_mine("generation.preemption"):  # two would interrupt two for the same waiting job
             return []
         return [
             attempt

@@ -60,12 +60,7 @@ def lane_for(tier_id: str, model: RegisteredModel, precision: str) -> Lane:
 def _lane(row: tuple) -> Lane:
     """A lane with its pool, its tier and whether the pool `serves`, from a row of `LANES`."""
     serves, *values = row
-    made = []
-    for model in (Lane, Pool, Tier):
-        width = len(model._meta.concrete_fields)
-        made.append(batch.instance(model, values[:width]))
-        values = values[width:]
-    lane, lane.pool, lane.tier = made[0], made[1], made[2]
+    lane, lane.pool, lane.tier = batch.instances((Lane, Pool, Tier), values)
     lane.serves = serves
     return lane
 

@@ -51,7 +51,7 @@ class Preemption:
 
 
 def pools(now: datetime) -> list[PoolRow]:
-    """Every pool; six queries and two a pool."""
+    """Every pool; six queries."""
     live = Worker.objects.filter(stopped_at=None, desired=Worker.Desired.RUN)
     slots = dict(live.values_list("pool").annotate(Sum("slots")).values_list("pool", "slots__sum"))
     loads = {load.pool_id: load for load in EndpointLoad.objects.all()}
@@ -59,9 +59,7 @@ def pools(now: datetime) -> list[PoolRow]:
     terms = pool_settings.pools(now)
     rows = []
     for pool in Pool.objects.order_by("slug"):
-        found = asdict(terms[pool.pk]) if pool.pk in terms else asdict(pool_settings.of_pool(pool.pk, now))
-        found["capacity_units_micro"] = pool_settings.capacity(pool.pk, now)
-        values = _values(POOL_SETTINGS, found, standing, pool.pk)
+        values = _values(POOL_SETTINGS, asdict(terms[pool.pk]), standing, pool.pk)
         rows.append(PoolRow(pool, slots.get(pool.pk, 0), values, loads.get(pool.pk)))
     return rows
 

@@ -1,4 +1,4 @@
-"""Operator changes of live settings other than a lane's weight: floors and caps, pools, and the auto-raise rule.
+"""Operator changes of live settings: of lanes, of pools, and of the auto-raise rule.
 
 Each is an override of one field, previewed, reasoned, with an expiry if wanted, undone by removing the row.
 """
@@ -59,6 +59,7 @@ class Setting:
 
 
 LANE_SETTINGS = {
+    "weight": Setting("Weight", "Its part of GPU time while others wait too.", "", 0.1, 100.0),
     "floor": Setting(
         "Floor", "The share of recent GPU time that the lane is owed before weights count.", "of 1", 0, 0.9
     ),
@@ -209,7 +210,7 @@ class ChangeSetting(Action):
 
 @dataclass(frozen=True)
 class ChangeLaneSetting(ChangeSetting):
-    """A lane's floor or burst cap; its weight has an action of its own."""
+    """A lane's floor or burst cap; its weight has an action of its own (lane_actions.py)."""
 
     name: ClassVar[str] = "lane.setting"
     title: ClassVar[str] = "Change lane setting"
@@ -239,9 +240,8 @@ class ChangePoolSetting(ChangeSetting):
     column: ClassVar[str] = "pool_id"
 
     def in_force(self, now: datetime) -> Any:
-        if self.field == "capacity_units_micro":
-            return pool_settings.capacity(self.slug, now)
-        return asdict(pool_settings.of_pool(self.slug, now))[self.field]
+        pools = pool_settings.pools(now)
+        return asdict(pools[self.slug])[self.field] if self.slug in pools else None
 
 
 @dataclass(frozen=True)
@@ -259,6 +259,3 @@ class ChangeRaiseRule(ChangeSetting):
     def in_force(self, now: datetime) -> Any:
         rules = pool_settings.raise_rules(now)
         return asdict(rules[self.slug])[self.field] if self.slug in rules else None
-
-
-ACTIONS = {action.kind: action for action in (ChangeLaneSetting, ChangePoolSetting, ChangeRaiseRule)}

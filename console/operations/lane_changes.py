@@ -1,11 +1,8 @@
 """Changing a lane: what it would do to the last hour, applying that, taking it back."""
 
-from datetime import datetime, timedelta
-
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.utils import timezone
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts import actions
@@ -13,8 +10,9 @@ from accounts.doors import staff
 from accounts.errors import ApiError
 from accounts.models import AuditEntry, StaffRole, User
 from console.operations import lane_looks, lanes
+from console.operations.expiries import expiry
 from generation.lane_actions import ChangeLaneWeight
-from generation.setting_actions import ChangeLaneSetting
+from generation.setting_actions import LANE_SETTINGS, ChangeLaneSetting
 
 
 @require_GET
@@ -37,11 +35,11 @@ def change(request: HttpRequest, person: User, slug: str, field: str) -> HttpRes
     try:
         action = lane_looks.action_of(slug, field, given["value"])
         lane_looks.require_seen(given["seen"], person, action, field)
-        entry = actions.perform(action, person, given["reason"], _expiry(given["expires"]))
+        entry = actions.perform(action, person, given["reason"], expiry(given["expires"]))
     except ApiError as error:
         shown = {"edit": slug, "field": field, "error": error, "given": given}
         return lanes.page(request, person, shown, status=error.status)
-    setting = lane_looks.FIELDS[field]
+    setting = LANE_SETTINGS[field]
     before, after = setting.words(entry.before[field]), setting.words(entry.after[field])
     label = setting.label.lower()
     messages.success(request, f"{slug} went from {label} {before} to {after}, from the next claim on.")
@@ -61,17 +59,9 @@ def undo(request: HttpRequest, person: User, entry_id: int) -> HttpResponse:
     )
     try:
         undone = actions.revert(action, entry, person, request.POST.get("reason", ""))
-        setting = lane_looks.FIELDS[field]
+        setting = LANE_SETTINGS[field]
         words = f"{setting.label.lower()} {setting.words(undone.after[field])}"
         messages.success(request, f"{slug} is back at {words}.")
     except ApiError as error:
         messages.error(request, error.message)
     return redirect("operate_lanes")
-
-
-def _expiry(minutes: str) -> datetime | None:
-    if not minutes:
-        return None
-    if minutes not in dict(lanes.EXPIRIES):
-        raise ApiError("invalid_value", "Choose one of the listed times.", param="expires")
-    return timezone.now() + timedelta(minutes=int(minutes))

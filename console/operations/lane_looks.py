@@ -14,14 +14,10 @@ from accounts.errors import ApiError
 from accounts.models import User
 from billing.charts import Chart, Series
 from generation import lane_preview
-from generation.lane_actions import LEAST_WEIGHT, MOST_WEIGHT, ChangeLaneWeight
+from generation.lane_actions import ChangeLaneWeight
 from generation.lane_preview import Effect, LaneEffect
-from generation.setting_actions import LANE_SETTINGS, ChangeLaneSetting, Setting
+from generation.setting_actions import LANE_SETTINGS, ChangeLaneSetting
 
-FIELDS = {
-    "weight": Setting("Weight", "Its part of GPU time while others wait too.", "", LEAST_WEIGHT, MOST_WEIGHT),
-    **LANE_SETTINGS,
-}
 SEEN_FOR = timedelta(minutes=15)
 SALT = "lane change seen"
 NOW, PROPOSED = "as it is", "as proposed"
@@ -45,7 +41,7 @@ def look(person: User, slug: str, field: str, given: str) -> Seen:
     """Simulate a change. Raises `ApiError` for one that can't be made."""
     action = action_of(slug, field, given)
     said = action.preview()
-    effect = lane_preview.effect(slug, field, FIELDS[field].read(given, "value"), timezone.now())
+    effect = lane_preview.effect(slug, field, LANE_SETTINGS[field].read(given, "value"), timezone.now())
     return Seen(said, effect, given, signing.dumps(_claims(person, action, field, said), salt=SALT))
 
 
@@ -66,9 +62,9 @@ def _claims(person: User, action: Action, field: str, said: Preview) -> list:
 
 def action_of(slug: str, field: str, given: str) -> Action:
     """The action that a form asks for. Raises `ApiError` for an unknown field or a value that is none."""
-    if field not in FIELDS:
+    if field not in LANE_SETTINGS:
         raise ApiError("not_found", f"A lane has no setting {field!r:.40}.", param="field")
-    value = FIELDS[field].read(given, "value")
+    value = LANE_SETTINGS[field].read(given, "value")
     return ChangeLaneWeight(slug, value) if field == "weight" else ChangeLaneSetting(slug, field, value)
 
 

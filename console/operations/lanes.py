@@ -15,23 +15,17 @@ from accounts.doors import staff
 from accounts.errors import ApiError
 from accounts.models import AuditEntry, StaffRole, Tier, User
 from console.operations import lane_looks
+from console.operations.expiries import EXPIRIES
 from generation import lane_board, queue_waits
 from generation.lane_actions import ChangeLaneWeight
 from generation.lane_board import LaneRow
 from generation.models import LaneOverride, Pool
 from generation.pages import live
-from generation.setting_actions import ChangeLaneSetting
+from generation.setting_actions import LANE_SETTINGS, ChangeLaneSetting
 
 CHANGES_SHOWN = 12
 MADE = (ChangeLaneWeight.name, ChangeLaneSetting.name)
 NAMES = (*MADE, *(f"{name}.undo" for name in MADE))
-EXPIRIES = (
-    ("", "Until it is undone"),
-    ("15", "15 minutes"),
-    ("60", "1 hour"),
-    ("240", "4 hours"),
-    ("1440", "1 day"),
-)
 P50_TARGET_S = 15
 WAITS_EVERY = timedelta(seconds=5)
 
@@ -86,11 +80,11 @@ def page(request: HttpRequest, person: User, shown: dict, status: int = 200) -> 
 
 def _panel(person: User, editing: LaneRow, shown: dict) -> dict:
     """The panel's parts: which setting, what is in force, and what was asked for, simulated."""
-    field = shown["field"] if shown["field"] in lane_looks.FIELDS else "weight"
+    field = shown["field"] if shown["field"] in LANE_SETTINGS else "weight"
     panel = {
         "field": field,
-        "fields": [(name, setting.label) for name, setting in lane_looks.FIELDS.items()],
-        "setting": lane_looks.FIELDS[field],
+        "fields": [(name, setting.label) for name, setting in LANE_SETTINGS.items()],
+        "setting": LANE_SETTINGS[field],
         "baseline": getattr(editing.lane, field),
         "in_force": getattr(editing.settings, field),
     }
@@ -123,8 +117,8 @@ def _changes(now: datetime) -> list[dict]:
 
 def _said(entry: AuditEntry) -> dict:
     """Which setting an entry is about, and its values in words."""
-    field = next((name for name in lane_looks.FIELDS if name in entry.before), "weight")
-    setting = lane_looks.FIELDS[field]
+    field = next((name for name in LANE_SETTINGS if name in entry.before), "weight")
+    setting = LANE_SETTINGS[field]
     before, after = entry.before.get(field), entry.after.get(field)
     return {"label": setting.label.lower(), "before": setting.words(before), "after": setting.words(after)}
 

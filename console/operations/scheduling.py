@@ -1,6 +1,6 @@
 """Scheduling: the live settings of pools and of the auto-raise rule, who gave way, and whether estimates held."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -12,7 +12,7 @@ from accounts import actions
 from accounts.doors import staff
 from accounts.errors import ApiError
 from accounts.models import AuditEntry, StaffRole, User
-from console.operations.workers import EXPIRIES
+from console.operations.expiries import EXPIRIES, expiry
 from generation import scheduling_board
 from generation.models import PoolOverride, RaiseRuleOverride
 from generation.setting_actions import ChangePoolSetting, ChangeRaiseRule, ChangeSetting
@@ -38,7 +38,7 @@ def change(request: HttpRequest, person: User, kind: str, slug: str, field: str)
     asked = {"kind": kind, "slug": slug, "field": field, "value": given["value"]}
     try:
         action = _action(asked)
-        entry = actions.perform(action, person, given["reason"], _expiry(given["expires"]))
+        entry = actions.perform(action, person, given["reason"], expiry(given["expires"]))
     except ApiError as error:
         return _page(request, asked, error, given)
     setting = action.setting
@@ -104,14 +104,6 @@ def _panel(asked: dict[str, str], error: ApiError | None) -> dict:
     except ApiError as refusal:
         panel["error"] = error or refusal
     return panel
-
-
-def _expiry(minutes: str) -> datetime | None:
-    if not minutes:
-        return None
-    if minutes not in dict(EXPIRIES):
-        raise ApiError("invalid_value", "Choose one of the listed times.", param="expires")
-    return timezone.now() + timedelta(minutes=int(minutes))
 
 
 def _changes(now: datetime) -> list[dict]:

@@ -1,7 +1,6 @@
 """Workers: what each one does, and telling it to run, drain, restart or take nothing, with a reason and a way back."""
 
 from collections.abc import AsyncIterator
-from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.contrib import messages
@@ -15,7 +14,7 @@ from accounts import actions, second_factor
 from accounts.doors import staff
 from accounts.errors import ApiError
 from accounts.models import AuditEntry, StaffRole, User
-from console.operations.lanes import EXPIRIES
+from console.operations.expiries import EXPIRIES, expiry
 from generation import fleet_board
 from generation.models import Worker
 from generation.pages import live
@@ -57,7 +56,7 @@ def change(request: HttpRequest, person: User, worker_id: UUID) -> HttpResponse:
     given = {name: request.POST.get(name, "") for name in ("state", "reason", "expires")}
     action = SetWorkerState(worker_id, given["state"])
     try:
-        entry = actions.perform(action, person, given["reason"], _expiry(given["expires"]))
+        entry = actions.perform(action, person, given["reason"], expiry(given["expires"]))
     except ApiError as error:
         shown = {"edit": str(worker_id), "error": error, "given": given}
         return _page(request, shown, status=error.status)
@@ -106,14 +105,6 @@ def _page(request: HttpRequest, shown: dict, status: int = 200) -> HttpResponse:
         "changes": _changes(),
     }
     return render(request, "console/operate_workers.html", page, status=status)
-
-
-def _expiry(minutes: str) -> datetime | None:
-    if not minutes:
-        return None
-    if minutes not in dict(EXPIRIES):
-        raise ApiError("invalid_value", "Choose one of the listed times.", param="expires")
-    return timezone.now() + timedelta(minutes=int(minutes))
 
 
 def _changes() -> list[dict]:

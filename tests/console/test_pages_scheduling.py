@@ -67,7 +67,7 @@ def test_capacity_is_given_in_units_and_kept_in_micro_units():
     client, _ = operator()
     client.post(f"{PAGE}pool/code/capacity_units_micro", {"value": "40", "reason": "a small card"})
     assert PoolOverride.objects.get().value == 40_000_000
-    assert pool_settings.capacity("code", timezone.now()) == 40_000_000
+    assert pool_settings.of_pool("code", timezone.now()).capacity_units_micro == 40_000_000
     assert "40 units" in client.get(PAGE).content.decode()
     assert pool_settings.of_pool("code", timezone.now()).most_preemptions == 0
 
