@@ -74,6 +74,8 @@ PLACES = (
     Place("Operate", "Scheduling", "sliders", "operate_scheduling", role=StaffRole.Role.OPERATOR),
     Place("Operate", "Workers", "worker", "operate_workers", role=StaffRole.Role.OPERATOR),
     Place("Operate", "Models", "film", "operate_models", role=StaffRole.Role.OPERATOR),
+    Place("Safety", "Policy", "sliders", "safety_policy", role=StaffRole.Role.TRUST_SAFETY),
+    Place("Safety", "Provenance", "seal", "safety_provenance", role=StaffRole.Role.TRUST_SAFETY),
     Place("Staff", "Approvals", "check", "staff_approvals", any_staff=True),
     Place("Staff", "Audit log", "seal", "staff_audit", any_staff=True),
 )

@@ -19,6 +19,7 @@ from console.operations import models as operate_models
 from console.operations import scheduling as operate_scheduling
 from console.operations import workers as operate_workers
 from generation.pages import addresses, code, history, job, spending, studio
+from safety import verify_page
 
 register_converter(addresses.JobAddress, "job")
 
@@ -123,6 +124,8 @@ urlpatterns = [
     path("staff/approvals/<int:approval_id>/<slug:verb>", staff_approvals.decide, name="staff_decide"),
     path("staff/audit/", audit_pages.audit_log, name="staff_audit"),
     path("staff/billing/", include("console.billing.urls")),
+    path("staff/safety/", include("console.safety_desk.urls")),
+    path("verify", verify_page.verify, name="verify"),
     path("preferences", preferences.preferences, name="preferences"),
     path("styleguide", preferences.styleguide, name="styleguide"),
 ]

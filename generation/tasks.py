@@ -7,13 +7,14 @@ from celery import shared_task
 from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 
 from accounts import upkeep as accounts_upkeep
-from generation import (, verification
+from generation import (
     announcements,
     auto_raise,
     dispatch,
     money_upkeep,
     review_upkeep,
     upkeep,
+    verification,
     waits_upkeep,
 )
 from generation.models import Pool, RegisteredModel

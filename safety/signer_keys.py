@@ -38,7 +38,7 @@ def active(now: datetime) -> ActiveKey:
     """
     row = SignerKey.objects.filter(state=State.ACTIVE).first() or _first(now)
     root = Path(settings.SIGNING_ROOT)
-    if row.development:
+    if row.development and row.source == signers.FILE and not Path(row.location).is_absolute():
         _make_development(root, row.location, now)
     signer = _opened(row.source, row.location)
     leaf = signers.leaf_of(_certificates(signer))

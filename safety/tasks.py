@@ -5,13 +5,14 @@ import logging
 from celery import shared_task
 from django.utils import timezone
 
-from safety import provenance
+from safety import provenance, signer_keys
 
 log = logging.getLogger(__name__)
 
 
 @shared_task
 def watch_signing_certificate() -> None:
-    """Daily: an operational event where the signing certificate lives less than 30 days more."""
+    """Daily: an event where the certificate in force expires soon; keys that were rotated out are retired."""
+    signer_keys.retire_old(timezone.now())
     left = provenance.check_expiry(timezone.now())
     log.info("the signing certificate lives on", extra={"days": left.days})
