@@ -23,6 +23,7 @@ from generation.api.catalog import measured_router
 from generation.api.catalog import router as catalog_router
 from generation.api.completions import router as completions_router
 from generation.api.jobs import router as jobs_router
+from generation.api.reports import router as reports_router
 from generation.api.videos import router as videos_router
 
 READS = ("GET", "HEAD")
@@ -89,6 +90,7 @@ api = NinjaAPI(
 for _router in (videos_router, completions_router, catalog_router):
     api.add_router("/v1", _router)
 api.add_router("/api", jobs_router)
+api.add_router("/api", reports_router)
 api.add_router("/api", measured_router)
 api.add_router("/api", billing_router)
 api.add_router("/api", customer_router, auth=KeyOrSession(reads=("read", "billing"), writes="billing"))

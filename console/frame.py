@@ -74,6 +74,8 @@ PLACES = (
     Place("Operate", "Scheduling", "sliders", "operate_scheduling", role=StaffRole.Role.OPERATOR),
     Place("Operate", "Workers", "worker", "operate_workers", role=StaffRole.Role.OPERATOR),
     Place("Operate", "Models", "film", "operate_models", role=StaffRole.Role.OPERATOR),
+    Place("Safety", "Review", "eye", "safety_review", role=StaffRole.Role.TRUST_SAFETY),
+    Place("Safety", "Incidents", "warning", "safety_incidents", role=StaffRole.Role.TRUST_SAFETY),
     Place("Safety", "Policy", "sliders", "safety_policy", role=StaffRole.Role.TRUST_SAFETY),
     Place("Safety", "Provenance", "seal", "safety_provenance", role=StaffRole.Role.TRUST_SAFETY),
     Place("Staff", "Approvals", "check", "staff_approvals", any_staff=True),
@@ -97,6 +99,11 @@ BELONGS_TO = {
     "billing_decision": "billing_organizations",
     "billing_promotion": "billing_promotions",
     "billing_revenue_lines": "billing_revenue",
+    "safety_review_item": "safety_review",
+    "safety_pull": "safety_review",
+    "safety_withdrawals": "safety_review",
+    "safety_reviewers": "safety_review",
+    "safety_incident": "safety_incidents",
 }
 
 

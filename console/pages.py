@@ -18,7 +18,7 @@ from console.operations import lanes as operate_lanes
 from console.operations import models as operate_models
 from console.operations import scheduling as operate_scheduling
 from console.operations import workers as operate_workers
-from generation.pages import addresses, code, history, job, spending, studio
+from generation.pages import addresses, code, history, job, reports, spending, studio
 from safety import verify_page
 
 register_converter(addresses.JobAddress, "job")
@@ -33,6 +33,7 @@ urlpatterns = [
     path("jobs/<job:job_id>/cancel", job.cancel, name="job_cancel"),
     path("jobs/<job:job_id>/clip", job.clip, name="job_clip"),
     path("jobs/<job:job_id>/preview", job.preview, name="job_preview"),
+    path("jobs/<job:job_id>/report", reports.report, name="job_report"),
     path("code/", code.code, name="code"),
     path("code/quote", code.quote, name="code_quote"),
     path("code/<job:job_id>/", code.answer, name="code_answer"),

@@ -96,19 +96,14 @@ class PullIntoReview(Action):
     def preview(self) -> Preview:
         self._check()
         count, whole = count_of(self.window)
-        words = (
-            f"{count} delivered clip{'' if count == 1 else 's'}"
-            if whole
-            else f"At least {count} delivered clips"
-        )
-        held = (
-            "they are withheld from delivery until somebody has decided"
-            if self.withhold
-            else "they go on being delivered meanwhile"
-        )
-        return Preview(
-            {"clips": 0}, {"clips": count, "withhold": self.withhold}, f"{words} go into review; {held}."
-        )
+        one = count == 1 and whole
+        words = f"{count if whole else f'At least {count}'} delivered clip{'' if one else 's'}"
+        words += " goes into review" if one else " go into review"
+        if self.withhold:
+            held = "withheld from delivery until somebody has decided"
+        else:
+            held = "and delivered as before meanwhile"
+        return Preview({"clips": 0}, {"clips": count, "withhold": self.withhold}, f"{words}, {held}.")
 
     def apply(self, actor: User, reason: str, expires_at: datetime | None) -> dict:
         """The first batch at once, the rest within seconds by upkeep."""

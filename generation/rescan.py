@@ -39,7 +39,7 @@ WITH due AS (
     JOIN generation_rescanday d ON d.day = (j.finished_at AT TIME ZONE 'UTC')::date
    WHERE j.kind = 'clip' AND j.state = 'delivered' AND j.repeat_of_id IS NULL AND j.deleted_at IS NULL
      AND j.finished_at > clock_timestamp() - interval '24 hours'
-     AND ('x' || substr(md5(d.seed || j.id::text), 1, 7))::bit(28)::int % 10000 < d.share_percent * 100
+     AND ('x' || substr(md5(d.seed || j.id::text), 1, 7))::bit(28)::int %% 10000 < d.share_percent * 100
      AND NOT EXISTS (SELECT 1 FROM generation_rescan r WHERE r.job_id = j.id)
    ORDER BY j.finished_at LIMIT 1
 )
@@ -59,6 +59,7 @@ RETURNING id
 def run(most: int = 2, seconds: float = 5.0) -> int:
     """One round: so many clips, or for so long, at most; how many were looked at."""
     prepare_days(timezone.now())
+    _give_up_lapsed()
     deadline = time.monotonic() + seconds
     done = 0
     while done < most and time.monotonic() < deadline:
@@ -121,6 +122,14 @@ def in_sample(job_id: str, day: date) -> bool:
         )
         row = cursor.fetchone()
     return bool(row and row[0])
+
+
+def _give_up_lapsed() -> None:
+    """A clip whose round was killed each time it was tried: not answered, with an alarm, and left alone."""
+    lapsed = Rescan.objects.filter(finished_at=None, lease_expires_at__lte=Now(), tries__gte=MOST_TRIES)
+    for row in lapsed[:20]:
+        _finish(row, None, Scan.Result.UNAVAILABLE)
+        operations.report("rescan.not_finished", "error", f"job:{row.job_id}", {"tries": row.tries})
 
 
 def _next() -> Rescan | None:

@@ -42,7 +42,9 @@ def read(item: ReviewItem, frame: int, kind: str) -> bytes | None:
 
 def prepare(limit: int = 8) -> int:
     """Make the pictures of items that have none yet, oldest first; how many items."""
-    waiting = ReviewItem.objects.filter(state__in=ReviewItem.WAITING, frames=None).select_related("scan")
+    waiting = ReviewItem.objects.filter(state__in=ReviewItem.WAITING, frames__isnull=True).select_related(
+        "scan"
+    )
     done = 0
     for item in waiting.order_by("opened_at")[:limit]:
         try:
@@ -57,7 +59,7 @@ def prepare(limit: int = 8) -> int:
 
 def forget_ended(limit: int = 100) -> int:
     """Delete the pictures of items that ended a week ago; how many items."""
-    ended = ReviewItem.objects.exclude(frames=None).exclude(frames=[]).filter(closed_at__lt=Now() - KEPT)
+    ended = ReviewItem.objects.filter(closed_at__lt=Now() - KEPT, frames__0__isnull=False)
     for item in ended[:limit]:
         quarantine_files.delete_tree(f"{quarantine_files.FRAMES}/{item.pk}")
         ReviewItem.objects.filter(pk=item.pk).update(frames=[])
@@ -77,6 +79,8 @@ def _pictures(item: ReviewItem) -> list[int]:
     content = _content(item)
     clear = ReviewPolicy.objects.filter(pk=item.review_class, reveal=True).exists()
     wanted = _asked_frames(item)
+    # A class that has become stricter leaves no clear picture behind.
+    quarantine_files.delete_tree(f"{quarantine_files.FRAMES}/{item.pk}")
     found = []
     for frame, picture in _decoded(content, wanted):
         picture.thumbnail((WIDEST, WIDEST))

@@ -11,3 +11,7 @@ class SafetyConfig(AppConfig):
 
         for kind in CHANGES.values():
             approvals.register(kind)
+
+        from safety import review_actions
+
+        review_actions.register()

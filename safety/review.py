@@ -148,11 +148,12 @@ def return_unseen(pull: str) -> list[str]:
 
 def _make_stricter(item: ReviewItem, policy: ReviewPolicy, withheld: bool) -> None:
     """Child safety outranks every other class; people and withholding only rise."""
-    if policy.review_class == ReviewClass.CHILD_SAFETY:
+    if policy.review_class == ReviewClass.CHILD_SAFETY != item.review_class:
         item.review_class = policy.review_class
+        item.frames = None  # its pictures are made again, without clear ones
     item.people = max(item.people, policy.people)
     item.withheld = item.withheld or withheld
-    item.save(update_fields=["review_class", "people", "withheld"])
+    item.save(update_fields=["review_class", "people", "withheld", "frames"])
 
 
 def permissions(person: User) -> dict[str, bool]:
@@ -255,8 +256,13 @@ def reveal(item_id: int, person: User) -> Exposure:
 
 def may_see_clear(item: ReviewItem, person: User) -> bool:
     """Whether a clear frame may be sent now: revealed by this person, not over, the claim still theirs."""
+    shows = ReviewPolicy.objects.filter(pk=item.review_class, reveal=True)
     running = Exposure.objects.filter(item=item, person=person, until__gt=Now())
-    return running.exists() and ReviewClaim.objects.filter(LIVE, item=item, person=person).exists()
+    return (
+        shows.exists()
+        and running.exists()
+        and ReviewClaim.objects.filter(LIVE, item=item, person=person).exists()
+    )
 
 
 def exposed(person: User) -> Exposed:
