@@ -10,6 +10,7 @@ import dj_database_url
 from csp.constants import NONE, SELF
 
 from console import environment as env
+from safety.scorer import addresses as scorer_addresses
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 HOME = Path(env.text("BACKLOT_HOME", str(BASE_DIR / "var"))).expanduser().resolve()
@@ -220,7 +221,22 @@ TIMESTAMP_URL = env.text("TIMESTAMP_URL", "local")
 TIMESTAMP_ANCHORS = env.text("TIMESTAMP_ANCHORS", "")
 # Told which addresses to forget when a clip is withdrawn: an http(s) address, or a dotted path of a function.
 CDN_PURGE = env.text("CDN_PURGE", "")
+# Classifiers of the installation's own (docs/safety-frames.md), and how long they have: for a batch, and for a scan.
+SAFETY_GATES_FILE = env.text("SAFETY_GATES_FILE", "")
+SAFETY_GATE_SECONDS = env.integer("SAFETY_GATE_SECONDS", 20, least=1, most=60)
+SAFETY_SCAN_SECONDS = env.integer("SAFETY_SCAN_SECONDS", 100, least=1, most=110)
 SAFETY_ACCEPT_CANARIES_ONLY = env.text("SAFETY_ACCEPT_CANARIES_ONLY", "")
+
+# Where scorers of texts listen (unix:/path or host:port, comma-separated); `serve` starts those of this home.
+SCORERS = env.words("SCORERS", scorer_addresses.default(HOME))
+SCORER_SECRET = env.text("SCORER_SECRET", "") or installation_secret("scorer")
+SCORER_DEADLINE_MS = env.integer("SCORER_DEADLINE_MS", 2000, least=20, most=60_000)
+SCORER_MODEL = env.text("SCORER_MODEL", "")  # a sentence-transformers folder; empty: the packaged MiniLM
+# A larger judge of texts behind the cascade: a transformers sequence-classification folder or an OpenAI-compatible URL.
+GUARD_MODEL = env.text("GUARD_MODEL", "")
+GUARD_URL = env.text("GUARD_URL", "")
+GUARD_KEY = env.text("GUARD_KEY", "")
+GUARD_DEADLINE_MS = env.integer("GUARD_DEADLINE_MS", 3000, least=20, most=60_000)
 
 CELERY_BROKER_URL = REDIS_URL
 CELERY_TASK_IGNORE_RESULT = True

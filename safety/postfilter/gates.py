@@ -6,14 +6,20 @@ from django.conf import settings
 from django.utils.module_loading import import_string
 
 from safety.models import FrameClass
+from safety.postfilter import configured
 from safety.postfilter.protocol import Gate
 
 SHIPPED = ("safety.postfilter.hash_list.HashList", "safety.postfilter.canary_marks.CanaryMarks")
 
 
 def gates() -> tuple[Gate, ...]:
-    """The gates named in `SAFETY_GATES` (dotted paths), made once per process; by default the shipped ones."""
-    return tuple(_made(path) for path in getattr(settings, "SAFETY_GATES", SHIPPED))
+    """The gates named in `SAFETY_GATES` (dotted paths; by default the shipped ones) and those of `SAFETY_GATES_FILE`.
+
+    Made once per process.
+    """
+    named = tuple(_made(path) for path in getattr(settings, "SAFETY_GATES", SHIPPED))
+    file = getattr(settings, "SAFETY_GATES_FILE", "")
+    return named + (configured.gates_of(file) if file else ())
 
 
 @cache

@@ -139,7 +139,15 @@ class _Look:
         if self._worst():
             return self._worst()
         for indexes, frames in source.batches(wanted):
-            answers = ask_all([_checked(look, frames) for _, _, look in asked], gate_deadline())
+            left = scan_budget() - (time.perf_counter() - self.started)
+            if left <= 0:
+                self._unavailable(classes[0], None, f"the scan took more than {scan_budget():g} s")
+                return self._worst()
+            answers = ask_all(
+                [_checked(look, frames) for _, _, look in asked],
+                min(gate_deadline(), left),
+                [gate.id for gate, _, _ in asked],
+            )
             for (gate, frame_class, _), answer in zip(asked, answers, strict=True):
                 if answer.result is None:
                     self._unavailable(frame_class, gate, answer.failure or "the gate ended without an answer")
@@ -266,6 +274,11 @@ class _Look:
 def gate_deadline() -> float:
     """Seconds that a gate has for one batch of frames."""
     return float(getattr(settings, "SAFETY_GATE_SECONDS", 20))
+
+
+def scan_budget() -> float:
+    """Seconds that a whole scan has; beyond them it is unavailable, and its worker is free again."""
+    return float(getattr(settings, "SAFETY_SCAN_SECONDS", 100))
 
 
 def _checked(look: Look, frames: np.ndarray) -> Callable[[], list[Finding]]:
