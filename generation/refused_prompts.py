@@ -12,6 +12,7 @@ from django.db.models.functions import Now
 
 from billing.models import Decision
 from generation.fleet import Kind
+from safety.prefilter.cascade import Screening
 
 KEPT = timedelta(days=30)
 
@@ -42,24 +43,25 @@ class RefusedPrompt(models.Model):
         return f"{self.category} in {self.kind}, {self.at:%Y-%m-%d %H:%M}"
 
 
-def keep(
-    decision: Decision, prompt: str, kind: str, *, category: str, stage: str, about: list[str], versions: dict
-) -> None:
+def keep(decision: Decision, prompt: str, kind: str, screening: Screening) -> None:
     """Keep the text behind a stored refusal; of one decision the first alone."""
-    RefusedPrompt.objects.bulk_create(
-        [
-            RefusedPrompt(
-                decision=decision,
-                prompt=prompt,
-                kind=kind,
-                category=category,
-                stage=stage,
-                about=about,
-                versions=versions,
-            )
-        ],
-        ignore_conflicts=True,
+    versions = dict(screening.versions)
+    if screening.rule_id is not None:
+        versions["rule"] = f"{screening.rule_id} v{screening.rule_version}"
+    if screening.example_id is not None:
+        versions["example"] = f"{screening.example_id} v{screening.versions['example']}"
+    if screening.score is not None:
+        versions["score"] = round(screening.score, 4)
+    row = RefusedPrompt(
+        decision=decision,
+        prompt=prompt,
+        kind=kind,
+        category=screening.category,
+        stage=screening.stage,
+        about=screening.about,
+        versions=versions,
     )
+    RefusedPrompt.objects.bulk_create([row], ignore_conflicts=True)
 
 
 def forget(now: datetime) -> int:

@@ -5,6 +5,7 @@ import threading
 
 from celery import shared_task
 from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
+from django.utils import timezone
 
 from accounts import upkeep as accounts_upkeep
 from generation import (
@@ -12,6 +13,7 @@ from generation import (
     auto_raise,
     dispatch,
     money_upkeep,
+    refused_prompts,
     review_upkeep,
     upkeep,
     verification,
@@ -134,3 +136,9 @@ def look_again() -> None:
 def verify_files() -> None:
     """Every few seconds: read the stored files whose credentials were read longest ago."""
     verification.run()
+
+
+@shared_task
+def forget_refused_prompts() -> None:
+    """Daily: prompts that were refused are deleted when they were kept long enough."""
+    refused_prompts.forget(timezone.now())

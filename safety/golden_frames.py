@@ -5,15 +5,18 @@ anybody, and nothing is delivered.
 """
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import numpy as np
 from django.db import transaction
 
-from safety import golden, golden_pictures
+from safety import golden, golden_pictures, policy_seen
 from safety.models import FrameClass
 from safety.policy_records import GoldenCase, GoldenFinding
 from safety.postfilter.gates import gates
 from safety.postfilter.protocol import Finding, Gate
+
+LOOKS_LAST = timedelta(hours=24)
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,21 @@ class Looked:
 
     pictures: int
     findings: int
+
+
+def stale(now: datetime) -> bool:
+    """Has a golden picture not been shown to the gates of today, or was the look longer ago than `LOOKS_LAST`?
+
+    Lists of hashes and faces change without another version of their gate.
+    """
+    if (
+        policy_seen.golden_frames()[1]
+        or GoldenFinding.objects.filter(looked_at__lt=now - LOOKS_LAST).exists()
+    ):
+        return True
+    known = set(GoldenFinding.objects.values_list("gate", "frame_class").distinct())
+    asked = ((gate, name) for gate in gates() for name in gate.classes if (gate.id, name) not in known)
+    return any(gate.prepare(name) is not None for gate, name in asked)
 
 
 def look() -> Looked:

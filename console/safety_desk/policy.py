@@ -1,6 +1,5 @@
 """Policy: everything in force in one place, the panel that changes it after a look, and the newest changes."""
 
-from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib import messages
@@ -14,6 +13,7 @@ from accounts.approvals import Approvable
 from accounts.doors import staff
 from accounts.errors import ApiError
 from accounts.models import Approval, AuditEntry, StaffRole, User
+from console.operations.expiries import EXPIRIES, expiry
 from console.safety_desk import policy_looks
 from generation import safety_preview
 from safety import golden, policy_board
@@ -22,13 +22,6 @@ from safety.policy_records import Faces, ReviewLevel
 from safety.policy_rule_actions import KINDS
 from safety.prefilter.patterns import BadPattern, compile_pattern
 
-EXPIRIES = (
-    ("", "Until it is undone"),
-    ("60", "1 hour"),
-    ("240", "4 hours"),
-    ("1440", "1 day"),
-    ("10080", "7 days"),
-)
 ASKED = ("change", "field", "value", "pattern", "category", "reason", "expires", "seen")
 
 
@@ -54,7 +47,7 @@ def change(request: HttpRequest, person: User) -> HttpResponse:
     try:
         action = policy_looks.action_of(given)
         policy_looks.require_seen(given["seen"], person, action)
-        expires_at = _expiry(given["expires"])
+        expires_at = expiry(given["expires"])
         said = action.preview().sentence
         if isinstance(action, Approvable):
             done = approvals.submit(action, person, given["reason"], expires_at)
@@ -177,11 +170,3 @@ def _tried(typed: str) -> dict[str, str]:
     except BadPattern as error:
         return {"problem": str(error)}
     return {"fine": "RE2 can read this pattern."}
-
-
-def _expiry(minutes: str) -> datetime | None:
-    if not minutes:
-        return None
-    if minutes not in dict(EXPIRIES):
-        raise ApiError("invalid_value", "Choose one of the listed times.", param="expires")
-    return timezone.now() + timedelta(minutes=int(minutes))

@@ -125,6 +125,11 @@ def test_the_shipped_gates_are_shown_every_picture_and_nobody_is_alarmed():
 
 def test_findings_of_other_gates_do_not_count():
     gates._made.cache_clear()
+    now = timezone.now()
+    assert golden_frames.stale(now)
     golden_frames.look()
+    assert not golden_frames.stale(now)
+    assert golden_frames.stale(now + golden_frames.LOOKS_LAST + golden_frames.LOOKS_LAST)
     GoldenFinding.objects.filter(gate="canary-marks").update(gate_version="0")
+    assert golden_frames.stale(now)
     assert policy_seen.golden_frames() == ([], 64)

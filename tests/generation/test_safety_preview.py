@@ -1,0 +1,131 @@
+"""What a preview of policy has to look at: prompts of recent requests, and blurred frames of kept clips."""
+
+import io
+from datetime import timedelta
+
+import numpy as np
+import pytest
+from django.core.files.storage import default_storage
+from django.db import DatabaseError, transaction
+from django.test import Client
+from django.utils import timezone
+from PIL import Image
+
+from billing.models import Decision
+from generation import refused_prompts, safety_preview
+from generation.models import Asset, Job
+from generation.refused_prompts import RefusedPrompt
+from safety import canary
+from safety.models import Rule, Scan
+from safety.policy_actions import ChangeScanPolicy, SuspendCategory, SwitchRule
+from safety.policy_rule_actions import AddRule
+from safety.postfilter.scan import scan_frames
+from tests.generation.api_stage import CODE, Tenant, deliver, job_of, make_clip, media_folder, tenant
+from tests.safety.clips import encoded, textured
+
+__all__ = ["media_folder"]  # a fixture
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("media_folder")]
+
+BALL, STAR = "a red ball rolling left over grass", "a pink star at night"
+REFUSED = "BACKLOT-CANARY-VIOLENCE over grass"
+
+
+@pytest.fixture
+def plus() -> Tenant:
+    return tenant()
+
+
+def delivered(plus: Tenant) -> Job:
+    film = encoded(np.stack([textured(seed, 96, 128) for seed in range(4)]))
+    return deliver(job_of(make_clip(Client(), plus)), film)
+
+
+def test_prompts_of_recent_requests_are_looked_at_once_each(plus):
+    client = Client()
+    for prompt in (BALL, BALL, STAR):
+        make_clip(client, plus, prompt=prompt)
+    client.post("/v1/completions", {**CODE, "prompt": BALL}, headers=plus.auth)
+    subjects = safety_preview.admitted(timezone.now())
+    assert [(one.kind, one.text) for one in subjects] == [("code", BALL), ("clip", STAR), ("clip", BALL)]
+    assert safety_preview.admitted(timezone.now() + timedelta(days=8)) == []
+    effect = safety_preview.effect(AddRule(r"\bpink star\b", "deception", ("clip",)), timezone.now())
+    group = effect.groups[0]
+    assert (group.title, group.looked, group.counts) == (
+        "Recent requests, admitted",
+        3,
+        [("admitted", "refused", 1)],
+    )
+    assert group.flips[0].subject.text == STAR
+
+
+def test_a_refused_prompt_is_kept_with_its_versions_and_flips_where_its_rule_is_switched_off(plus):
+    response = Client().post("/v1/videos", {"model": "pocket-video", "prompt": REFUSED}, headers=plus.auth)
+    assert response.status_code == 400
+    row = RefusedPrompt.objects.get()
+    decision = Decision.objects.get(organization=plus.organization)
+    assert (row.decision_id, row.prompt, row.kind, row.category) == (decision.pk, REFUSED, "clip", "violence")
+    assert row.versions["text"] >= 1
+    (subject,) = safety_preview.refused(timezone.now())
+    assert (subject.text, subject.refused_later) == (REFUSED, "")
+    rule = Rule.objects.get(pattern__contains="canary-violence")
+    effect = safety_preview.effect(SwitchRule(str(rule.pk), "live", False), timezone.now())
+    assert effect.groups[1].counts == [("refused", "admitted", 1)]
+
+
+def test_of_one_stored_refusal_one_prompt_is_kept_for_thirty_days(plus):
+    for prompt in (REFUSED, REFUSED + " again"):
+        Client().post("/v1/videos", {"model": "pocket-video", "prompt": prompt}, headers=plus.auth)
+    assert RefusedPrompt.objects.get().prompt == REFUSED
+    with pytest.raises(DatabaseError), transaction.atomic():
+        RefusedPrompt.objects.update(prompt="something else")
+    now = timezone.now()
+    assert refused_prompts.forget(now + timedelta(days=29)) == 0
+    assert refused_prompts.forget(now + timedelta(days=31)) == 1
+    assert not RefusedPrompt.objects.exists()
+
+
+def test_a_frame_of_a_kept_clip_is_shown_small_and_blurred(plus):
+    job = delivered(plus)
+    scan = Scan.objects.get(subject=str(job.pk), purpose="final")
+    jpeg = safety_preview.blurred_frame(scan.pk, 0)
+    with Image.open(io.BytesIO(jpeg)) as picture:
+        assert (picture.format, picture.size) == ("JPEG", (128, 96))
+        pixels = np.asarray(picture.convert("L"), dtype=float)
+    sharp = textured(0, 96, 128).mean(axis=2)
+    assert np.abs(np.diff(pixels, axis=1)).mean() < 0.25 * np.abs(np.diff(sharp, axis=1)).mean()
+    assert safety_preview.blurred_frame(scan.pk, 99) is None
+    assert safety_preview.blurred_frame(scan.pk + 1000, 0) is None
+    effect = safety_preview.effect(ChangeScanPolicy("faces", "faces", "review"), timezone.now())
+    (flip,) = effect.groups[0].flips
+    assert (flip.before, flip.after, safety_preview.has_frame(flip)) == ("pass", "review", True)
+
+
+def test_no_frame_is_shown_of_a_clip_that_is_gone_or_never_was(plus):
+    job = delivered(plus)
+    scan = Scan.objects.get(subject=str(job.pk), purpose="final")
+    path = Asset.objects.get(job=job, role="video").path
+    default_storage.delete(path)
+    assert safety_preview.blurred_frame(scan.pk, 0) is None
+    Job.objects.filter(pk=job.pk).update(deleted_at=timezone.now())
+    assert safety_preview.blurred_frame(scan.pk, 0) is None
+    preview = scan_frames(textured(1)[np.newaxis], str(job.pk), 1)
+    assert safety_preview.blurred_frame(preview.pk, 0) is None
+
+
+def test_nothing_of_child_safety_is_ever_shown(plus):
+    job = delivered(plus)
+    marked = canary.paint(textured(1), "child_safety")[np.newaxis]
+    scan = scan_frames(marked, str(job.pk), job.fence, "final")
+    assert scan.verdict == "block"
+    assert safety_preview.blurred_frame(scan.pk, 0) is None
+
+
+def test_suspending_a_category_flips_the_requests_that_were_about_it(plus):
+    client = Client()
+    for prompt in (BALL, STAR):
+        make_clip(client, plus, prompt=prompt)
+    Job.objects.filter(prompt=BALL).update(screening={"category": "sport"})
+    Job.objects.filter(prompt=STAR).update(screening={"category": "nature"})
+    effect = safety_preview.effect(SuspendCategory("sport/clip", "clip_suspended", True), timezone.now())
+    assert [flip.subject.text for flip in effect.groups[0].flips] == [BALL]
+    assert effect.groups[0].flips[0].where == "suspended: Sport"
