@@ -12,6 +12,8 @@ from django.conf import settings
 from django.db import connection
 from django.http import HttpRequest, JsonResponse
 
+from safety.scorer.client import Scorers, Unanswered
+
 STARTED = time.monotonic()
 PROBE_S = 2
 # A worker says that it is there every few seconds; this long without a word and it doesn't count.
@@ -31,11 +33,14 @@ def healthz(request: HttpRequest) -> JsonResponse:
 
 
 def readyz(request: HttpRequest) -> JsonResponse:
-    """200 where the database, Redis and a live worker in every pool are there; else 503 and what is missing."""
+    """200 where the database, Redis, a scorer and a live worker in every pool are there; else 503 and what is missing."""
     workers, database_fault = _workers()
     redis_fault = _redis_fault()
     missing = [name for name, fault in (("database", database_fault), ("redis", redis_fault)) if fault]
     missing += [f"workers:{pool}" for pool, count in workers.items() if count == 0]
+    scorer_fault = _scorer_fault()
+    if scorer_fault:
+        missing.append("scorer")
     if not database_fault and not workers:
         missing.append("pools")
     body = {
@@ -43,6 +48,7 @@ def readyz(request: HttpRequest) -> JsonResponse:
         "missing": missing,
         "database": database_fault or "ok",
         "redis": redis_fault or "ok",
+        "scorer": scorer_fault or "ok",
         "workers": workers,
     }
     return _answer(body, status=503 if missing else 200)
@@ -71,6 +77,18 @@ def _redis_fault() -> str | None:
             client.ping()
     except (redis.RedisError, ValueError) as error:  # ValueError: no address was set at all
         return _plain(error)
+    return None
+
+
+def _scorer_fault() -> str | None:
+    """Without a scorer no prompt can be checked, and so none is admitted."""
+    probe = Scorers(list(settings.SCORERS), settings.SCORER_SECRET.encode(), PROBE_S)
+    try:
+        probe.ask({"op": "health"})
+    except Unanswered as error:
+        return _plain(error)
+    finally:
+        probe.forget()
     return None
 
 

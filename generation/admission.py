@@ -21,6 +21,7 @@ from generation import (
     finalization,
     input_images,
     overload,
+    refused_prompts,
     registry,
     repeat_cache,
     routing,
@@ -30,6 +31,7 @@ from generation import (
 from generation.models import Job, Kind, Lane, RegisteredModel, State
 from generation.policy import cost
 from generation.specs import ClipSpec, CodeSpec
+from safety.prefilter import cascade
 from safety.prefilter.cascade import screen_prompt
 
 
@@ -113,8 +115,11 @@ def _submit(
     if known:
         return known
     now = timezone.now()
-    weighed = weigh(caller, fields, now)
-    screening = _screened(caller, weighed, now)
+    with cascade.begun(
+        fields.get("prompt"), kind
+    ) as underway:  # the scorer works while the request is weighed
+        weighed = weigh(caller, fields, now)
+        screening = _screened(caller, weighed, now, underway)
     lane = routing.lane_for(weighed.terms.tier_id, weighed.model, weighed.spec.precision)
     repeats = _repeated(caller, weighed, fields)
     if repeats is None:
@@ -159,9 +164,11 @@ def _known(caller: Caller, kind: str, key: str | None, request_hash: str) -> Job
     return job
 
 
-def _screened(caller: Caller, weighed: Weighed, now: datetime) -> dict:
+def _screened(
+    caller: Caller, weighed: Weighed, now: datetime, underway: cascade.Underway | None = None
+) -> dict:
     """The text cascade, before anything is held. A refusal is a stored decision with the category."""
-    screening = screen_prompt(weighed.spec.prompt, weighed.kind)
+    screening = screen_prompt(weighed.spec.prompt, weighed.kind, underway)
     if not screening.allowed:
         refusal = waterfall.Refusal(
             "moderation_blocked",
@@ -177,8 +184,9 @@ def _screened(caller: Caller, weighed: Weighed, now: datetime) -> dict:
             refusal=refusal,
             cause=f"{refusal.code}:{weighed.kind}:{screening.category}",
         )
+        refused_prompts.keep(decision, weighed.spec.prompt, weighed.kind, screening)
         raise access.refusal(decision, param="prompt")
-    return {"elapsed_ms": screening.elapsed_ms, "rule_version": screening.rule_version}
+    return screening.record()
 
 
 def _request(caller: Caller, weighed: Weighed, job_id: uuid.UUID) -> access.AccessRequest:

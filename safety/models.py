@@ -42,6 +42,7 @@ from safety.review_records import (  # noqa: F401
 )
 from safety.row_history import history
 from safety.signing_records import SignerKey  # noqa: F401
+from safety.text_records import TextExample, TextThreshold, TextThresholdOverride  # noqa: F401
 
 SHA256 = r"^[0-9a-f]{64}$"
 

@@ -24,14 +24,24 @@ django.setup()
 import pytest  # noqa: E402
 import redis  # noqa: E402
 
+from tests import scoring  # noqa: E402
+
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup, django_db_blocker) -> None:
+def django_db_setup(scorer, django_db_setup, django_db_blocker) -> None:
     """The shipped models serve, as after their deploy gate, which would need their weights in this process."""
     from tests.generation.rollout_stage import promote_shipped
 
     with django_db_blocker.unblock():
         promote_shipped()
+    scoring.ready()
+
+
+@pytest.fixture(scope="session")
+def scorer() -> Iterator[None]:
+    """The process that scores texts, for every test that asks for a clip or code."""
+    with scoring.of_this_run():
+        yield
 
 
 @pytest.fixture

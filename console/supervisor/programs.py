@@ -48,6 +48,19 @@ def beat(home: Path) -> Program:
     return celery("beat", "beat", "-s", str(home / "run" / "beat-schedule"), "--pidfile=")
 
 
-def all_programs(port: int, home: Path) -> list[Program]:
-    """Web, a worker per pool, upkeep, and the beat that sends upkeep its work."""
-    return [web(port), worker("clips", 1), worker("code", 2), worker("upkeep", 2), beat(home)]
+def scorer(number: int, address: str) -> Program:
+    """A process that scores texts; one for each address of this machine's own that the settings name."""
+    name = "scorer" if number == 1 else f"scorer-{number}"
+    return Program(name, (sys.executable, str(PROJECT / "manage.py"), "scorer", address))
+
+
+def scorers(addresses: list[str]) -> list[Program]:
+    """Those with a unix socket: a scorer of the network is started where it is."""
+    own = [address for address in addresses if address.startswith("unix:")]
+    return [scorer(number, address) for number, address in enumerate(own, 1)]
+
+
+def all_programs(port: int, home: Path, scorer_addresses: list[str]) -> list[Program]:
+    """Web, the scorers of texts, a worker per pool, upkeep, and the beat that sends upkeep its work."""
+    workers = [worker("clips", 1), worker("code", 2), worker("upkeep", 2)]
+    return [web(port), *scorers(scorer_addresses), *workers, beat(home)]

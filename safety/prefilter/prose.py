@@ -10,7 +10,9 @@ _TRIPLE = re.compile(r'("""|\'\'\')(.*?)(?:\1|\Z)', re.DOTALL)
 _BLOCK = re.compile(r"/\*(.*?)(?:\*/|\Z)", re.DOTALL)
 _LINE = re.compile(r"(?:(?<![\w:])//|#|(?<!-)--(?=\s))[ \t]?(.*)")
 _STRING = re.compile(r"\"((?:[^\"\\\n]|\\.)+)\"|'((?:[^'\\\n]|\\.)+)'|`([^`]+)`")
-_CODE = re.compile(r"[(){}\[\]=;<>|&^~\\]|^\s*(?:def|class|import|from|return|if|for|while|else|try|fn|let|const|var)\b")
+_CODE = re.compile(
+    r"[(){}\[\]=;<>|&^~\\]|^\s*(?:def|class|import|from|return|if|for|while|else|try|fn|let|const|var)\b"
+)
 _WORD = re.compile(r"[^\W\d_]{2,}")
 LEAST_WORDS = 3  # of a line or a string; "utf-8" and "id" say nothing
 

@@ -13,7 +13,9 @@ from accounts.errors import ApiError
 from accounts.operations import Severity, report
 from safety import policy_rules
 from safety.models import Rule
+from safety.prefilter import text_stages
 from safety.prefilter.patterns import BadPattern, compile_pattern
+from safety.prefilter.text_stages import Stages
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +43,7 @@ class RuleSet:
 
     rules: tuple[CompiledRule, ...]
     combined: object | None = field(default=None)
+    policy_version: int = 0  # of the `text` policy they were read under; 0 where nothing names one
 
     def first_hit(self, texts: tuple[str, ...]) -> CompiledRule | None:
         if self.combined is not None and all(self.combined.search(text) is None for text in texts):
@@ -48,14 +51,28 @@ class RuleSet:
         return next((rule for rule in self.rules if any(rule.hits(text) for text in texts)), None)
 
 
+@dataclass(frozen=True)
+class LiveText:
+    """All that decides about one kind of prompt: the rules, and what the later stages are asked and refuse from."""
+
+    version: int  # of the policy `text`
+    rules: RuleSet
+    stages: Stages
+
+
 _lock = threading.Lock()
-_known: dict[str, RuleSet] = {}
+_known: dict[str, LiveText] = {}
 _known_version: tuple[int, datetime] | None = None
-_known_until: datetime | None = None  # a rule that was switched for a time returns by itself
+_known_until: datetime | None = None  # what was changed for a time returns by itself
 
 
 def live_rules(kind: str) -> RuleSet:
-    """The rules in force now for `clip` or `code`: one query when they are unchanged, two when they are not.
+    """The rules in force now for `clip` or `code`, as `live_text`."""
+    return live_text(kind).rules
+
+
+def live_text(kind: str) -> LiveText:
+    """What is in force now for `clip` or `code`: one query when it is unchanged, a few when it is not.
 
     Raises ApiError server_is_overloaded where a stored rule can't be compiled: a filter that can't be read
     is no filter, and nothing is admitted past it.
@@ -69,25 +86,28 @@ def live_rules(kind: str) -> RuleSet:
             return _known[kind]
     # Read after their version: a change in between is then seen as new at the next request.
     rows, until = policy_rules.live(now)
-    loaded = {kind: rule_set(rows, kind) for kind in ("clip", "code")}
+    stages, stages_until = text_stages.live(now)
+    number = version[0] if version else 0
+    loaded = {kind: LiveText(number, rule_set(rows, kind), stages[kind]) for kind in ("clip", "code")}
     with _lock:
-        _known, _known_version, _known_until = loaded, version, until
+        _known, _known_version = loaded, version
+        _known_until = min((one for one in (until, stages_until) if one), default=None)
     return loaded[kind]
 
 
-def rule_set(rows: Iterable[Rule], kind: str) -> RuleSet:
+def rule_set(rows: Iterable[Rule], kind: str, policy_version: int = 0) -> RuleSet:
     """The rules of a kind compiled, child safety first. Raises ApiError as `live_rules`."""
     rows = sorted((row for row in rows if kind in row.kinds), key=lambda row: row.category != "child_safety")
     rules = tuple(CompiledRule(row.pk, row.version, row.category, _compiled(row)) for row in rows)
     if not rows:
-        return RuleSet(rules)
+        return RuleSet(rules, None, policy_version)
     try:
         combined = compile_pattern("|".join(f"(?:{row.pattern})" for row in rows), longest=None)
     except BadPattern:
         # Legal on their own, not together (two groups of one name, or simply too much): slower, never weaker.
         log.info("the rules can't be combined, they are asked one by one", extra={"rules": len(rows)})
         combined = None
-    return RuleSet(rules, combined)
+    return RuleSet(rules, combined, policy_version)
 
 
 def _compiled(row: Rule):

@@ -160,9 +160,11 @@ def test_kill_9_of_the_supervisor_leaves_no_child():
     supervisor.stdout.close()
 
 
-def test_the_five_processes_and_what_each_may_do():
-    programs = {program.name: " ".join(program.command) for program in all_programs(8123, Path("/a home"))}
-    assert list(programs) == ["web", "clips", "code", "upkeep", "beat"]
+def test_the_six_processes_and_what_each_may_do():
+    made = all_programs(8123, Path("/a home"), ["unix:/a home/s", "10.0.0.7:9000"])
+    programs = {program.name: " ".join(program.command) for program in made}
+    assert list(programs) == ["web", "scorer", "clips", "code", "upkeep", "beat"]
+    assert programs["scorer"].endswith("manage.py scorer unix:/a home/s")
     assert "--port 8123" in programs["web"]
     assert "--timeout-graceful-shutdown 5" in programs["web"]
     assert "-Q clips" in programs["clips"]

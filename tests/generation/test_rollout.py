@@ -175,9 +175,9 @@ def test_a_revision_withdrawn_while_a_request_is_weighed_admits_nothing(monkeypa
     customer, model = tenant(), serving()
     screen = admission.screen_prompt
 
-    def withdrawn_meanwhile(prompt, kind):
+    def withdrawn_meanwhile(*asked):
         set_status(model, "quarantined")
-        return screen(prompt, kind)
+        return screen(*asked)
 
     monkeypatch.setattr(admission, "screen_prompt", withdrawn_meanwhile)
     with pytest.raises(ApiError, match="withdrawn just now"):

@@ -49,7 +49,7 @@ class Command(BaseCommand):
         sign_ins = self._prepare_database()
         servers = embedded.ensure("manage.py serve")
         watch = (lambda: self._keep(servers)) if servers else None
-        supervision = Supervision(all_programs(port, home), output, watch)
+        supervision = Supervision(all_programs(port, home, settings.SCORERS), output, watch)
         supervision.catch_signals()
         status = self._serve(supervision, output, once=once, sample=not no_sample, farewell=(url, sign_ins))
         killed = supervision.stop()

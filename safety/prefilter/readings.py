@@ -1,0 +1,175 @@
+"""The readings of one text: as it is, and as it is meant where it hides its words. Pure: standard library only.
+
+Each disguise is undone only where that turns what is no word into a word, so that plain text has one reading and
+benign text with numbers, names or another language keeps its own.
+"""
+
+import re
+from collections.abc import Mapping
+
+from safety.prefilter.folding import plain_letters
+from safety.prefilter.normalise import normalise
+
+LEET = str.maketrans(
+    {
+        "0": "o",
+        "1": "i",
+        "2": "z",
+        "3": "e",
+        "4": "a",
+        "5": "s",
+        "6": "g",
+        "7": "t",
+        "8": "b",
+        "9": "g",
+        "@": "a",
+        "$": "s",
+        "!": "i",
+        "|": "l",
+        "+": "t",
+        "€": "e",
+        "£": "l",
+        "¢": "c",
+        "§": "s",
+        "&": "e",
+        "(": "c",
+        "%": "x",
+    }
+)
+OTHER_LEET = str.maketrans({"1": "l", "!": "l", "|": "i", "0": "u", "6": "b", "9": "q", "5": "z", "2": "s"})
+_SIGNS = "".join(map(chr, LEET)) + "".join(map(chr, OTHER_LEET))
+_APART = r"[\s.\-_*·•|/,~+:;'’\"^=<>]"
+# Single letters with something between each two: "k i l l", "k-i-l-l", "k . i . l . l".
+_SPACED = re.compile(rf"(?<![^\W_])(?:[\w@$!€£]{_APART}{{1,3}}){{3,}}[\w@$!€£](?![^\W_])")
+_GAP = re.compile(r"\s{2,}|\s*[|/]\s*|(?<=\S)\s+(?=\S[-._*·•~])")
+_REPEATED = re.compile(r"(.)\1{2,}")
+_TWICE = re.compile(r"(.)\1")
+_WORD = re.compile(r"[^\W\d_]+")
+_EDGES = re.compile(r"^([^\w@$]*)(.*?)([^\w@$!]*)$", re.DOTALL)
+LONGEST_WORD = 20  # of the segmentation
+LEAST_LENGTH = 7  # of an unknown token that may be several words run together
+MOST_RUN_TOGETHER = 400
+UNKNOWN_COST = 14.0  # per letter that belongs to no word
+
+
+def readings(text: str, costs: Mapping[str, float]) -> tuple[str, ...]:
+    """The text normalised, and its meant form where that differs. `costs` are the known words."""
+    plain = normalise(text)
+    meant = " ".join(deciphered(text, costs).split())
+    if meant == plain or _known_share(meant, costs) <= _known_share(plain, costs):
+        return (plain,)
+    return (plain, meant)
+
+
+def deciphered(text: str, costs: Mapping[str, float]) -> str:
+    """The text without look-alikes, spelled-out letters, leetspeak, stretched or joined words, or reversal."""
+    folded = plain_letters(normalise_blanks(text))
+    joined = _SPACED.sub(lambda match: _together(match[0], costs), folded)
+    if _known_share(joined, costs) < 0.5:
+        joined = _turned(joined, costs)
+    return " ".join(_token(token, costs) for token in _rejoined(joined.split(), costs))
+
+
+def normalise_blanks(text: str) -> str:
+    """As `normalise`, but runs of blanks stay: between spelled-out letters a longer one ends a word."""
+    lines = re.split(r"(\s+)", text)
+    return "".join(part if part.isspace() else normalise(part) for part in lines)
+
+
+def _together(spelled: str, costs: Mapping[str, float]) -> str:
+    """Spelled-out letters as words: longer gaps part them, or else the words are found in the run."""
+    words = ["".join(re.sub(_APART, "", part)) for part in _GAP.split(spelled)]
+    return " ".join(_token(word, costs) for word in words if word)
+
+
+def _turned(text: str, costs: Mapping[str, float]) -> str:
+    """Read from its end, as a whole or word by word, where that gives more words; else as it is."""
+    backwards = text[::-1]
+    each = " ".join(word[::-1] for word in text.split())
+    best = max((text, backwards, each), key=lambda one: _known_share(one, costs))
+    return best if _known_share(best, costs) > _known_share(text, costs) + 0.3 else text
+
+
+def _known_share(text: str, costs: Mapping[str, float]) -> float:
+    """How many of the runs of letters are words, from 0 to 1; 1 where there are none."""
+    words = _WORD.findall(text)
+    return sum(word in costs for word in words) / len(words) if words else 1.0
+
+
+def _token(token: str, costs: Mapping[str, float]) -> str:
+    """One token as the word it stands for; unchanged where no change makes it known."""
+    bare = token.strip(".,;:?\"'()[]{}…“”‘’")
+    if not bare or bare in costs or bare.isdecimal():
+        return token
+    for candidate in _candidates(bare):
+        if candidate in costs and len(candidate) > 1:
+            return candidate
+    letters = _letters(bare)
+    if LEAST_LENGTH <= len(letters) <= MOST_RUN_TOGETHER and (found := _segmented(letters, costs)):
+        return found
+    return token
+
+
+def _candidates(token: str) -> list[str]:
+    forms = [token]
+    if any(sign in token for sign in _SIGNS):
+        forms += [token.translate(LEET), token.translate(OTHER_LEET).translate(LEET)]
+        stripped = _EDGES.match(token)[2]
+        forms += [stripped.translate(LEET)]
+    found = []
+    for form in forms:
+        letters = "".join(_WORD.findall(form))
+        squeezed = _REPEATED.sub(r"\1\1", letters)
+        found += [letters, squeezed, _REPEATED.sub(r"\1", letters), _TWICE.sub(r"\1", squeezed)]
+        found += [_halved(letters)]
+    return list(dict.fromkeys(one for one in found if one != token))
+
+
+def _halved(letters: str) -> str:
+    """Where every letter stands twice, once each: "kkiillll" was "kill"."""
+    if len(letters) % 2 or letters[::2] != letters[1::2]:
+        return letters
+    return letters[::2]
+
+
+def _letters(token: str) -> str:
+    if not _WORD.search(token):
+        return ""
+    letters = "".join(_WORD.findall(token.translate(LEET)))
+    return _REPEATED.sub(r"\1", letters)
+
+
+def _segmented(letters: str, costs: Mapping[str, float]) -> str | None:
+    """The likeliest words that the letters are made of (Viterbi over word costs); None where they are no words."""
+    best: list[tuple[float, int]] = [(0.0, 0)]
+    for end in range(1, len(letters) + 1):
+        options = [(best[end - 1][0] + UNKNOWN_COST, end - 1)]
+        for start in range(max(0, end - LONGEST_WORD), end):
+            cost = costs.get(letters[start:end])
+            if cost is not None:
+                # A short word has to earn its place: names fall apart into "an", "in" and "me" otherwise.
+                options.append((best[start][0] + cost + (4.0 if end - start < 3 else 0.0), start))
+        best.append(min(options))
+    words, end = [], len(letters)
+    while end:
+        start = best[end][1]
+        words.append(letters[start:end])
+        end = start
+    words.reverse()
+    unknown = sum(len(word) for word in words if word not in costs)
+    if unknown or len(words) > len(letters) / 3:
+        return None
+    return " ".join(words)
+
+
+def _rejoined(tokens: list[str], costs: Mapping[str, float]) -> list[str]:
+    """Neighbours that are words together and not apart: "vio lence"."""
+    found: list[str] = []
+    for token in tokens:
+        if found and token.isalpha() and found[-1].isalpha():
+            both = found[-1] + token
+            if both in costs and len(both) > 4 and not (found[-1] in costs and token in costs):
+                found[-1] = both
+                continue
+        found.append(token)
+    return found

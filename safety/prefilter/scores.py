@@ -1,0 +1,78 @@
+"""The scorer's answer as scores that can be believed, and what they mean under the limits in force. Pure."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from safety.prefilter.text_stages import Stages
+
+
+class Implausible(ValueError):
+    """An answer that leaves out a category, or has a score that is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What the scorer said of one text: category → (nearest example, cosine), category → classifier's score."""
+
+    similar: dict[str, tuple[int, float]]
+    classified: dict[str, float]
+    topic: str
+    ms: dict[str, float]
+    classifier: str
+    encoder: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A category that a stage refuses."""
+
+    stage: str
+    category: str
+    score: float
+    limit: float
+    version: str  # of the limit
+    example: int | None = None
+
+
+def read(answer: Mapping[str, Any], stages: Stages) -> Scores:
+    """Raises Implausible where a category that has a limit or an example has no score: it isn't admitted then."""
+    try:
+        similar = {name: (int(found[0]), float(found[1])) for name, found in answer["similar"].items()}
+        classified = {name: float(score) for name, score in answer["scores"].items()}
+        ms = {name: float(value) for name, value in answer["ms"].items()}
+        scores = Scores(
+            similar, classified, str(answer["topic"]), ms, str(answer["classifier"]), str(answer["encoder"])
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise Implausible(f"{type(error).__name__} in the answer") from error
+    missing = {limit.category for limit in stages.limits} - classified.keys()
+    if missing or stages.compared - similar.keys():
+        raise Implausible("a category has no score")
+    shares = [*classified.values(), *(score for _, score in similar.values())]
+    if not all(math.isfinite(share) and -1.01 <= share <= 1.01 for share in shares):
+        raise Implausible("a score is no share of 1")
+    return scores
+
+
+def first_hit(scores: Scores, stages: Stages) -> Hit | None:
+    """Nearness to an example before the classifier, child safety before other categories."""
+    for limit in stages.limits:
+        example, near = scores.similar.get(limit.category, (None, -1.0))
+        if near >= limit.similarity:
+            return Hit("similarity", limit.category, near, limit.similarity, limit.version, example)
+    for limit in stages.limits:
+        score = scores.classified[limit.category]
+        if score >= limit.classifier:
+            return Hit("classifier", limit.category, score, limit.classifier, limit.version)
+    return None
+
+
+def guard_hit(found: Mapping[str, float], stages: Stages) -> Hit | None:
+    """The same for the scores of a guard, which may know fewer categories."""
+    for limit in stages.limits:
+        score = found.get(limit.category, 0.0)
+        if score >= limit.guard:
+            return Hit("guard", limit.category, score, limit.guard, limit.version)
+    return None

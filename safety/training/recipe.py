@@ -1,0 +1,151 @@
+"""The recipe of the text filter: fit on the training split, find the leads on it and the calibration split, measure.
+
+The frozen split takes no part in anything but the last step, whose figures go into the manifest.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import save
+
+from safety.prefilter.normalise import normalise
+from safety.prefilter.prose import passages
+from safety.scorer.classifier import BENIGN, features
+from safety.shipped_examples import EXAMPLES
+from safety.training.text_set import Labelled, expand
+
+PER_TEMPLATE = {"train": 60, "calibration": 60, "frozen": 40}
+CATEGORIES = {
+    "clip": (
+        "child_safety",
+        "sexual",
+        "violence",
+        "likeness",
+        "deception",
+        "jailbreak",
+        "prompt_injection",
+    ),
+    "code": ("child_safety", "jailbreak", "prompt_injection"),
+}
+STRENGTH = 20.0  # 1 / regularisation, of the softmax over categories
+FOLDS = 4
+BENIGN_REFUSED = 0.002  # of the benign texts a category may refuse so many where that is what recall costs
+
+Encode = Callable[[list[str]], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Split:
+    """A split as the classifier sees it: rows of features, and what each is."""
+
+    texts: list[Labelled]
+    rows: np.ndarray
+
+    @property
+    def categories(self) -> np.ndarray:
+        return np.array([one.category or BENIGN for one in self.texts])
+
+
+def reading(one: Labelled) -> str:
+    """The text as the scorer reads it: code by its prose."""
+    if one.kind == "code":
+        return normalise(" ".join(passages(one.text)) or one.text)
+    return normalise(one.text)
+
+
+def split(name: str, encode: Encode) -> Split:
+    texts = expand(name, per_template=PER_TEMPLATE[name])
+    readings = [reading(one) for one in texts]
+    return Split(texts, features(encode(readings), readings))
+
+
+def train(encode: Encode, fingerprint: str, folder: Path, say: Callable[[str], None]) -> dict:
+    """Make weights and manifest in `folder`; the manifest."""
+    learnt, calibrated = split("train", encode), split("calibration", encode)
+    whole = Split(learnt.texts + calibrated.texts, np.vstack([learnt.rows, calibrated.rows]))
+    say(f"fitting on {len(whole.texts)} texts")
+    order = [*CATEGORIES["clip"], BENIGN]
+    leads = _leads(whole, order, say)
+    blocking = _softmax(whole.rows, whole.categories, order, STRENGTH)
+    harmless = [place for place, one in enumerate(whole.texts) if one.topic and one.kind == "clip"]
+    about = np.array([whole.texts[place].topic for place in harmless])
+    topics = sorted(set(about.tolist()))
+    tensors = {
+        "blocking": blocking,
+        "about": _softmax(whole.rows[harmless], about, topics, STRENGTH),
+        "examples": encode([normalise(text) for _, _, text in EXAMPLES]),
+    }
+    return _write(folder, tensors, leads, topics, fingerprint, len(whole.texts))
+
+
+def _softmax(rows: np.ndarray, wanted: np.ndarray, order: Sequence[str], strength: float) -> np.ndarray:
+    """float32 [features + 1, classes] in the given order; the last row is the intercept."""
+    from sklearn.linear_model import LogisticRegression
+
+    fitted = LogisticRegression(C=strength, max_iter=300).fit(rows, wanted)
+    places = [list(fitted.classes_).index(name) for name in order]
+    return np.vstack([fitted.coef_[places].T, fitted.intercept_[places]]).astype(np.float32)
+
+
+def _leads(whole: Split, order: list[str], say: Callable[[str], None]) -> dict[str, dict[str, float]]:
+    """kind → category → the lead over benign from which to refuse, found on texts of templates that were left out."""
+    fold = np.array([_fold(one.template) for one in whole.texts])
+    lead = np.zeros((len(whole.texts), len(order) - 1))
+    for number in range(FOLDS):
+        kept, left = fold != number, fold == number
+        weights = _softmax(whole.rows[kept], whole.categories[kept], order, STRENGTH)
+        raw = whole.rows[left] @ weights[:-1] + weights[-1]
+        lead[left] = raw[:, :-1] - raw[:, -1:]
+        say(f"calibrated part {number + 1} of {FOLDS}")
+    kinds = np.array([one.kind for one in whole.texts])
+    found: dict[str, dict[str, float]] = {}
+    for kind, names in CATEGORIES.items():
+        found[kind] = {}
+        for name in names:
+            own = lead[:, order.index(name)]
+            harmless = own[(kinds == kind) & (whole.categories == BENIGN)]
+            meant = own[(kinds == kind) & (whole.categories == name)]
+            found[kind][name] = round(_between(harmless, meant), 4)
+            recall = float((meant >= found[kind][name]).mean())
+            refused = float((harmless >= found[kind][name]).mean())
+            say(
+                f"{kind} {name}: lead {found[kind][name]:.2f}, recall {recall:.4f}, refused {refused:.4f} (left out)"
+            )
+    return found
+
+
+def _between(harmless: np.ndarray, meant: np.ndarray) -> float:
+    """Midway where the two keep apart; else as low as the benign texts allow."""
+    low, high = np.quantile(harmless, 1 - BENIGN_REFUSED), np.quantile(meant, 0.005)
+    return float((low + high) / 2 if low < high else low)
+
+
+def _fold(template: str) -> int:
+    return hashlib.sha256(re.sub(r"\W+", " ", template).encode()).digest()[0] % FOLDS
+
+
+def _write(
+    folder: Path, tensors: dict, leads: dict, topics: list[str], fingerprint: str, trained_on: int
+) -> dict:
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = save({name: np.ascontiguousarray(value, dtype=np.float32) for name, value in tensors.items()})
+    digest = hashlib.sha256(weights).hexdigest()
+    manifest = {
+        "version": f"text-filter-{digest[:8]}",
+        "sha256": digest,
+        "encoder": fingerprint,
+        "width": int(tensors["examples"].shape[1]),
+        "categories": list(CATEGORIES["clip"]),
+        "topics": topics,
+        "leads": leads,
+        "trained_on": trained_on,
+        "examples": [normalise(text) for _, _, text in EXAMPLES],
+    }
+    (folder / "weights.safetensors").write_bytes(weights)
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
+    return manifest
