@@ -25,6 +25,7 @@ Lanes compete like this inside a pool, and organizations inside a lane with equa
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 RULE_VERSION = "fair-share-1"
 FLOOR_HALF_LIFE_S = 120.0
@@ -47,8 +48,7 @@ class LaneView:
     owed: float = 0.0
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(NamedTuple):
     """The lane that goes next, its start tag, the pool's new virtual time, and why it was this one."""
 
     slug: str
@@ -66,28 +66,35 @@ def choose_lane(lanes: Sequence[LaneView], virtual_time: float) -> Choice | None
     backlogged = [lane for lane in lanes if lane.eligible]
     if not backlogged:
         return None
-    new_virtual_time = max(virtual_time, min(lane.tag for lane in backlogged))
-
-    def start(lane: LaneView) -> float:
-        return lifted(lane.tag, virtual_time, lane.owed)
-
-    owed = [lane for lane in backlogged if _shortfall(lane, lanes) > 0]
-    if owed:
-        lane = max(owed, key=lambda lane: (_shortfall(lane, lanes), lane.weight, lane.slug))
-        return Choice(lane.slug, start(lane), new_virtual_time, "floor")
-    lane = min(backlogged, key=lambda lane: (start(lane), -lane.weight, lane.slug))
-    return Choice(lane.slug, start(lane), new_virtual_time, "share")
+    new_virtual_time = max(virtual_time, min([lane.tag for lane in backlogged]))
+    below = _below_floor(backlogged, sum([lane.recent_gpu_ms for lane in lanes]))
+    if below:
+        _, _, slug, lane = max(below)
+        return Choice(slug, lifted(lane.tag, virtual_time, lane.owed), new_virtual_time, "floor")
+    start, _, slug = min(
+        [(lifted(lane.tag, virtual_time, lane.owed), -lane.weight, lane.slug) for lane in backlogged]
+    )
+    return Choice(slug, start, new_virtual_time, "share")
 
 
-def _shortfall(lane: LaneView, lanes: Sequence[LaneView]) -> float:
-    """How far the lane's share of recent GPU-time lies under its floor; 0 where nothing ran recently."""
-    total = sum(other.recent_gpu_ms for other in lanes)
-    return lane.floor - lane.recent_gpu_ms / total if total > 0 else 0.0
+def _below_floor(
+    backlogged: Sequence[LaneView], recent_gpu_ms: float
+) -> list[tuple[float, float, str, LaneView]]:
+    """By how much the shares of all recent GPU-time lie under the lanes' floors, where they do; none where nothing ran
+    recently. With weight and name, which break ties."""
+    if recent_gpu_ms <= 0:
+        return []
+    shortfalls = [(lane.floor - lane.recent_gpu_ms / recent_gpu_ms, lane) for lane in backlogged if lane.floor]
+    return [(short, lane.weight, lane.slug, lane) for short, lane in shortfalls if short > 0]
+
+
+# The comparisons below are written out: a simulated hour of a fleet makes a million of them.
 
 
 def lifted(tag: float, virtual_time: float, owed: float = 0.0) -> float:
     """The start tag: whoever was idle starts at the virtual time, or as far below it as it is owed."""
-    return max(tag, virtual_time - owed)
+    least = virtual_time - owed
+    return tag if tag > least else least
 
 
 def charged(start: float, gpu_ms: float, weight: float) -> float:
@@ -107,7 +114,7 @@ def charged_inside(tag: float, virtual_time: float, gpu_ms: float, owed: float =
     """An organization's claim inside its lane: the lane's new inner virtual time, which is its start tag if that is
     later, and its tag afterwards. Organizations weigh the same."""
     start = lifted(tag, virtual_time, owed)
-    return max(start, virtual_time), charged(start, gpu_ms, 1.0)
+    return start if start > virtual_time else virtual_time, start + gpu_ms
 
 
 def put_right(
@@ -120,12 +127,14 @@ def put_right(
     if actual_gpu_ms == charged_gpu_ms:
         return tag, owed
     right = corrected(lifted(tag, virtual_time, owed), charged_gpu_ms, actual_gpu_ms, weight)
-    return right, max(0.0, virtual_time - right)
+    return right, virtual_time - right if right < virtual_time else 0.0
 
 
 def still_owed(owed: float, tag: float, virtual_time: float) -> float:
     """What is owed after a claim: what it did not catch up."""
-    return max(0.0, min(owed, virtual_time - tag))
+    if not owed or tag >= virtual_time:
+        return 0.0
+    return min(owed, virtual_time - tag)
 
 
 def fits(running_units_micro: int, units_micro: int, capacity_units_micro: int | None) -> bool:

@@ -75,7 +75,8 @@ class Loop:
         if not admitted(lane, organization, key, at_s, tally):
             return
         job = Job(organization, next(self._jobs), at_s, estimate_ms, run_ms, steps, units_micro)
-        job.nan_at = nan_at
+        if nan_at:
+            job.nan_at = nan_at
         now = at_s if at_s > 0 else 0.0
         self.pool.enqueue(lane, job, now)
         if self.free:
@@ -105,9 +106,8 @@ class Loop:
             ends, handler = job.left_ms, self._deliver
             if job.nan_at:
                 ends, handler = ends - (1.0 - job.nan_at) * job.run_ms, self._blow_up
-            heappush(
-                self.events, (now + max(0.0, ends) * 0.001, next(self._numbers), handler, claimed, job.fence)
-            )
+            over_at = now + ends * 0.001 if ends > 0.0 else now
+            heappush(self.events, (over_at, next(self._numbers), handler, claimed, job.fence))
 
     def _leave(self, now: float, lane: Lane, job: Job) -> float:
         """The machine is free again; the milliseconds that the attempt had it."""
