@@ -80,6 +80,10 @@ def reroute() -> int:
     with connection.cursor() as cursor:
         cursor.execute(STRANDED, [MOST_MOVED])
         moves = cursor.fetchall()
+        if moves:
+            # A claim counts several organizations' jobs under its pool's lock: whoever else does takes it as well, or
+            # each may wait for a count that the other has.
+            cursor.execute("SELECT 1 FROM generation_pool ORDER BY slug FOR NO KEY UPDATE")
     tickets_for: dict[str, int] = {}
     for job, lane, pool in moves:
         Job.objects.filter(pk=job).update(lane=lane)

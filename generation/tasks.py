@@ -5,6 +5,7 @@ import threading
 
 from celery import shared_task
 from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
+from django.db import OperationalError, connection
 from django.utils import timezone
 
 from accounts import upkeep as accounts_upkeep
@@ -25,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 _stations: dict[str, object] = {}
 _opening = threading.Lock()
+_leaving = threading.Event()
+RETRY_S = 1.0
 
 
 def _station(pool_slug: str, slots: int = 1):
@@ -46,16 +49,29 @@ def _admit_candidates(pool_slug: str) -> None:
 
 @worker_ready.connect
 def open_stations(sender, **_) -> None:
-    """Load the models and say that this worker is there, before its first ticket."""
-    queues = set(sender.app.amqp.queues.consume_from)
+    """Load the models and say that this worker is there, before its first ticket; once the database lets it."""
+    queues, slots = set(sender.app.amqp.queues.consume_from), sender.controller.concurrency
+    while not _leaving.is_set():
+        try:
+            _open_all(queues, slots)
+            break
+        except OperationalError as error:
+            # A worker without its station would take tickets one at a time, whatever its slots.
+            logger.warning("the stations can't be opened yet", extra={"error": str(error)})
+            connection.close()
+            _leaving.wait(RETRY_S)
+
+
+def _open_all(queues: set[str], slots: int) -> None:
     for pool in Pool.objects.filter(pk__in=queues):
         _admit_candidates(pool.pk)
-        _station(pool.pk, slots=sender.controller.concurrency)
+        _station(pool.pk, slots)
 
 
 @worker_shutting_down.connect
 def stop_between_steps(**_) -> None:
     """SIGTERM: running jobs checkpoint and hand back at their next step."""
+    _leaving.set()
     for station in _stations.values():
         station.stopping.set()
 
