@@ -10,7 +10,7 @@ from tests.faults.soak import SHARES, Plan, Soak, judge
 pytestmark = pytest.mark.faults
 
 # Both are long until the smaller one is known to end within two minutes on two cores.
-PLANS = [pytest.param(12, 4.0, marks=pytest.mark.long), pytest.param(500, 10.0, marks=pytest.mark.long)]
+PLANS = [pytest.param(12, 10.0, marks=pytest.mark.long), pytest.param(500, 10.0, marks=pytest.mark.long)]
 ATTEMPTS = """SELECT count(*) FROM generation_attempt a JOIN generation_job j ON j.id = a.job_id
                WHERE j.idempotency_key LIKE %s"""
 
