@@ -55,11 +55,11 @@ def hashes_of_frame(picture: np.ndarray) -> Hashed:
     """Every hash that a frame is compared by; mirrors cost nothing, bars only where there are any."""
     whole = _reduced(picture)
     found, quality = _both_ways(whole, "whole")
-    inside = without_bars(whole)
-    if inside is not None:
+    within = insides(whole)
+    for inside in within:
         more, inside_quality = _both_ways(inside, "inside bars")
         found, quality = found + more, min(quality, inside_quality)
-    more, _ = _both_ways(_put_back(whole if inside is None else inside), "edge put back")
+    more, _ = _both_ways(_put_back(within[0] if within else whole), "edge put back")
     found += more
     return Hashed(quality, tuple(digest for digest, _ in found), tuple(way for _, way in found))
 
@@ -77,18 +77,27 @@ def hashes_of_listing(picture: np.ndarray) -> list[tuple[bytes, str]]:
     return found
 
 
-def without_bars(picture: np.ndarray) -> np.ndarray | None:
-    """The picture inside plain bars at its edges, or None where there are none, or nothing is inside."""
+def insides(picture: np.ndarray) -> list[np.ndarray]:
+    """What plain bars at the edges leave of a picture; empty where there are none, or nothing is inside.
+
+    The picture's own edge may be as plain as a bar. Bars are mostly as thick on one side as on the other, so where they
+    seem not to be, both readings are given: all that is plain taken away, and as much as is plain on both sides.
+    """
     light = picture[:, :, 1]  # green is most of what luma is
-    top, bottom = _bars(light)
-    if top + bottom >= len(light):
-        return None  # all of one colour
-    left, right = _bars(light[top : light.shape[0] - bottom].T)
     height, width = light.shape
-    thick = (top + bottom) / height, (left + right) / width
-    if max(thick) < LEAST_BAR or max(thick) > MOST_BARS:
-        return None
-    return np.ascontiguousarray(picture[top : height - bottom, left : width - right])
+    top, bottom = _bars(light)
+    if top + bottom >= height:
+        return []  # all of one colour
+    left, right = _bars(light[top : height - bottom].T)
+    if left + right >= width:
+        left = right = 0  # what is inside is of one colour: its quality says so
+    upright, level = min(top, bottom), min(left, right)
+    readings = {(top, bottom, left, right): None, (upright, upright, level, level): None}
+    return [
+        np.ascontiguousarray(picture[above : height - below, before : width - behind])
+        for above, below, before, behind in readings
+        if LEAST_BAR <= max((above + below) / height, (before + behind) / width) <= MOST_BARS
+    ]
 
 
 def _bars(light: np.ndarray) -> tuple[int, int]:
