@@ -66,7 +66,8 @@ def standing(job: Job) -> Standing:
         return _queued(job)
     reasons = {
         State.SCREENING: "The input is being checked.",
-        State.HELD: "The clip is ready and waits for signing, which is not available right now.",
+        State.HELD: "The clip is ready and waits for signing, which is not available right now. It is tried again by "
+        "itself; after 15 minutes the job would fail, and nothing would be charged.",
         State.REVIEW: "A person decides on this clip, within a day.",
     }
     return Standing(None, None, None, None, reasons.get(job.state, ""))

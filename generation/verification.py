@@ -127,5 +127,5 @@ def _note(asset: Asset, state: str, reason: str) -> int:
         f"asset:{asset.pk}",
         detail | {"state": state, "reason": reason[:500]},
     )
-    cdn.purge([asset.path], f"quarantine:{asset.pk}:{asset.digest}")
+    cdn.purge([f"/v1/videos/{asset.job.public_id}/content"])
     return -1

@@ -144,14 +144,16 @@ def _passed(gate: _Gate, destination: Path) -> Credential:
         raise _unavailable(gate, str(error)) from error
     # The signer and the time-stamp service may hang, and native code can't be interrupted: it is left behind.
     (answer,) = ask_all([lambda: _signed(gate, key, stamps, anchors)], gate.left_s)
-    if answer.failure is not None or not isinstance(answer.result, bytes):
-        raise _unavailable(gate, answer.failure or "the signer answered nothing")
+    if not isinstance(answer.result, bytes):
+        raise _unavailable(gate, answer.failure or str(answer.result))
     _write(destination, answer.result)
     return _verified(gate, destination, answer.result, key.row.fingerprint)
 
 
-def _signed(gate: _Gate, key: signer_keys.ActiveKey, stamps: str | None, anchors: verifying.Anchors) -> bytes:
-    """The file with its credentials and, a clip, with its seal."""
+def _signed(
+    gate: _Gate, key: signer_keys.ActiveKey, stamps: str | None, anchors: verifying.Anchors
+) -> bytes | Exception:
+    """The file with its credentials and, a clip, with its seal; or what the signer or the time-stamp service raised."""
     sealing = seal.new_key() if gate.file.media_type == manifests.VIDEO else None
     definition = manifests.manifest(gate.claims, gate.file, seal.public_hex(sealing) if sealing else "")
     failures: list[Exception] = []
@@ -175,7 +177,7 @@ def _signed(gate: _Gate, key: signer_keys.ActiveKey, stamps: str | None, anchors
             _add_ingredient(builder, gate.claims)
             builder.sign(signer, gate.file.media_type, io.BytesIO(gate.file.content), output)
     except c2pa.C2paError as error:
-        raise SigningUnavailable(str(failures[0] if failures else error)) from error
+        return failures[0] if failures else error
     return seal.sealed(output.getvalue(), sealing) if sealing else output.getvalue()
 
 
