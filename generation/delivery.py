@@ -97,8 +97,11 @@ def remove(job: Job, caller: Caller) -> None:
     """Take an ended job out of its owner's sight and delete its files. Its decision, charge and events stay.
 
     Files go after the commit; one that can't be deleted becomes an operational event, and nobody can reach it anyway.
+    Raises ApiError not_ready while people look at it: evidence is not deleted by who made it.
     """
     with transaction.atomic():
+        if Asset.objects.filter(job=job, withheld_at__isnull=False).exists():
+            raise withheld(job)
         kept = Job.objects.filter(pk=job.pk, deleted_at=None).update(deleted_at=Now())
         if not kept:
             return
@@ -153,6 +156,8 @@ def _preview(path: str) -> Deliverable | None:
         return None
     if attempt.job.deleted_at or attempt.job.state not in PREVIEW_STATES:
         return None
+    if Asset.objects.filter(job=attempt.job_id, withheld_at__isnull=False).exists():
+        raise withheld(attempt.job)
     return Deliverable(path, "image/webp")
 
 

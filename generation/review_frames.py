@@ -10,13 +10,14 @@ from datetime import timedelta
 import av
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
+from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 from PIL import Image, ImageFilter
 
 from accounts import operations
 from generation import quarantine_files
 from generation.models import Asset
-from safety.models import ReviewItem, ReviewPolicy, Scan
+from safety.models import ReviewClaim, ReviewItem, ReviewPolicy, Scan
 
 logger = logging.getLogger(__name__)
 
@@ -40,13 +41,14 @@ def read(item: ReviewItem, frame: int, kind: str) -> bytes | None:
         return file.read()
 
 
-def prepare(limit: int = 8) -> int:
-    """Make the pictures of items that have none yet, oldest first; how many items."""
+def prepare(limit: int = 4) -> int:
+    """Make the pictures of items that have none yet, claimed ones first, then the oldest; how many items."""
     waiting = ReviewItem.objects.filter(state__in=ReviewItem.WAITING, frames__isnull=True).select_related(
         "scan"
     )
     done = 0
-    for item in waiting.order_by("opened_at")[:limit]:
+    claimed = Exists(ReviewClaim.objects.filter(item=OuterRef("pk"), ended_at=None))
+    for item in waiting.order_by(claimed.desc(), "opened_at")[:limit]:
         try:
             frames = _pictures(item)
         except (OSError, av.FFmpegError) as problem:

@@ -55,11 +55,24 @@ BILLING_ADMINS = (
     "/staff/approvals/",
     "/staff/audit/",
 )
+SAFETY = (
+    "/staff/safety/policy/",
+    "/staff/safety/policy/?change=threshold:violence&field=block_score&value=0.5",
+    "/staff/safety/policy/?change=new_rule&pattern=%5Cbred%5Cb&category=violence&kinds=clip",
+    "/staff/safety/review/",
+    "/staff/safety/pulls/",
+    "/staff/safety/pulls/?since=2026-01-01T00:00&until=2026-01-02T00:00&class=violence",
+    "/staff/safety/withdrawals/",
+    "/staff/safety/reviewers/",
+    "/staff/safety/reviewers/?row=limits&field=reveals_per_day&value=40",
+    "/staff/safety/incidents/",
+)
 ENTRANCES = ("/accounts/login/", "/accounts/signup/", "/accounts/password/reset/")
 PEOPLE = {
     "plus-owner@demo.backlot.local": MAKERS,
     "operator@demo.backlot.local": OPERATORS,
     "billing-admin@demo.backlot.local": BILLING_ADMINS,
+    "safety@demo.backlot.local": SAFETY,
     "": ENTRANCES,
 }
 
