@@ -33,7 +33,7 @@ def healthz(request: HttpRequest) -> JsonResponse:
 
 
 def readyz(request: HttpRequest) -> JsonResponse:
-    """200 where the database, Redis, a scorer and a live worker in every pool are there; else 503 and what is missing."""
+    """200 where database, Redis, a scorer and a live worker in every pool are there; else 503 and what is missing."""
     workers, database_fault = _workers()
     redis_fault = _redis_fault()
     missing = [name for name, fault in (("database", database_fault), ("redis", redis_fault)) if fault]

@@ -44,6 +44,7 @@ class Ran:
     peak_memory_bytes: int = 0
     checkpoint_bytes: int = 0
     file_bytes: int = 0
+    saved_gpu_ms: int = 0  # by an early look that ended it
 
 
 @dataclass(frozen=True)
@@ -127,15 +128,18 @@ def cancel_waiting(job: Job, reason: str) -> Job:
         )
 
 
-def block(lease: Lease, ran: Ran, cause: str, category: str) -> Job:
-    """A gate said no: nothing is delivered and nothing is charged."""
+def block(lease: Lease, ran: Ran, cause: str, category: str, answer: dict | None = None) -> Job:
+    """A gate said no, or the text filter of an `answer`, whose verdict is kept: what it refused wasn't sent, and
+    nothing is charged."""
     with transaction.atomic():
         attempt, job = lease.locked()
         charge = _settle(job, "blocked", 0, ran, "blocked_by_safety")
         _end(attempt, Attempt.Outcome.BLOCKED, ran, detail=cause)
-        operations.report(
-            "postfilter.block", "warning", f"job:{job.pk}", {"category": category, "cause": cause}
+        kind, what = (
+            ("textfilter.block", "answer was") if answer else ("postfilter.block", "finished frames were")
         )
+        detail = {"category": category, "cause": cause, "saved_gpu_ms": ran.saved_gpu_ms}
+        operations.report(kind, "warning", f"job:{job.pk}", detail)
         block_incidents.of_block(job, category)
         return _finish(
             job,
@@ -143,8 +147,9 @@ def block(lease: Lease, ran: Ran, cause: str, category: str) -> Job:
             cause,
             charge,
             ran,
+            screening={**job.screening, "output": answer} if answer else job.screening,
             error_code="moderation_blocked",
-            error_message=f"The finished frames were refused ({category}). Nothing was charged.",
+            error_message=f"The {what} refused ({category}). Nothing was charged.",
         )
 
 
@@ -357,6 +362,7 @@ def _of_attempt(attempt: Attempt, ran: Ran) -> dict[str, Any]:
         "peak_memory_bytes": ran.peak_memory_bytes or attempt.peak_memory_bytes,
         "checkpoint_bytes": ran.checkpoint_bytes or attempt.checkpoint_bytes,
         "file_bytes": ran.file_bytes or attempt.file_bytes,
+        "saved_gpu_ms": ran.saved_gpu_ms or attempt.saved_gpu_ms,
     }
 
 

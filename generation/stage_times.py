@@ -8,6 +8,7 @@ STAGE_WORDS = {
     "encode_prompt": "Read the prompt",
     "denoise": "Denoise",
     "generate": "Write",
+    "screen": "Text filter",
     "checkpoint": "Checkpoints",
     "preview": "Previews",
     "preview_scan": "Gates on previews",

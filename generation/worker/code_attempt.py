@@ -9,14 +9,17 @@ from dataclasses import dataclass, field
 
 from django.db import transaction
 
+from accounts.errors import ApiError
 from generation import finalization, preemption, streams
 from generation.engines.code import CodeEngine, Piece
 from generation.engines.errors import EngineError, ModelUnavailable
 from generation.finalization import Ran
 from generation.leases import Lease, LeaseLost, Wishes, lease_of
-from generation.models import Attempt, Job, TokenSegment
+from generation.models import Attempt, Job, Kind, TokenSegment
 from generation.worker.stages import Cancelled, HandedBack, Preempted, Stopwatch
 from generation.worker.station import Station
+from safety.prefilter.output import OutputScreen, Refused, pieces_within
+from safety.prefilter.rules import live_text
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +42,9 @@ class CodeTurn:
     given: list[int] = field(default_factory=list)
     waiting: list[Piece] = field(default_factory=list)
     flushed_at: float = 0.0
+    screen: OutputScreen | None = None
+    looked_at: int = 0  # of the pieces that wait, how many the screen has seen
+    releasable: int = 0  # characters of them that may be sent
 
     @property
     def ran(self) -> Ran:
@@ -78,6 +84,11 @@ def _run_to_an_end(turn: CodeTurn) -> None:
         preemption.give_way(turn.lease, turn.ran, str(wish), wish.yield_ms)
     except HandedBack as reason:
         finalization.hand_back(turn.lease, turn.ran, str(reason))
+    except Refused as refused:
+        # What waited is dropped unseen; what was sent before is no part of what the rule refuses.
+        finalization.block(turn.lease, turn.ran, str(refused), refused.rule.category, refused.record())
+    except ApiError as problem:
+        finalization.attempt_failed(turn.lease, turn.ran, f"the answer can't be screened: {problem}")
     except EngineError as problem:
         finalization.attempt_failed(turn.lease, turn.ran, f"{type(problem).__name__}: {problem}")
 
@@ -88,6 +99,7 @@ def _recall(turn: CodeTurn) -> None:
     turn.seq = sent[-1].seq if sent else 0
     turn.given = [token for segment in sent for token in segment.ids]
     turn.tokens_sent = len(turn.given)
+    turn.screen = OutputScreen(live_text(Kind.CODE), "".join(segment.text for segment in sent))
     Attempt.objects.filter(pk=turn.attempt.pk, ended_at=None).update(
         resumed_from_step=turn.tokens_sent, device=turn.engine.device_name, threads=turn.engine.threads
     )
@@ -122,14 +134,18 @@ def _stream(turn: CodeTurn) -> str:
 def _due(turn: CodeTurn) -> bool:
     """The first tokens at once, then in runs: a row per token would cost more than the token."""
     waited = time.monotonic() - turn.flushed_at
-    return not turn.seq or len(turn.waiting) >= FLUSH_TOKENS or waited >= FLUSH_S
+    return not turn.seq or len(turn.waiting) - turn.looked_at >= FLUSH_TOKENS or waited >= FLUSH_S
 
 
 def _flush(turn: CodeTurn) -> Wishes:
-    """One transaction renews the lease and writes the segment, so that a worker that lost its job writes nothing."""
+    """One transaction renews the lease and writes the segment, so that a worker that lost its job writes nothing.
+
+    Only pieces that the text filter released go out, and whole ones, since their tokens are stored with them.
+    """
+    ready = _released(turn)
     # A model may write any character, PostgreSQL's text holds all but NUL.
-    text = "".join(piece.text for piece in turn.waiting).replace("\0", "\N{REPLACEMENT CHARACTER}")
-    ids = [token for piece in turn.waiting for token in piece.ids]
+    text = "".join(piece.text for piece in ready).replace("\0", "\N{REPLACEMENT CHARACTER}")
+    ids = [token for piece in ready for token in piece.ids]
     with transaction.atomic():
         wishes = turn.lease.renew(step=turn.tokens_sent + len(ids), stage="generating")
         if text or ids:
@@ -140,9 +156,22 @@ def _flush(turn: CodeTurn) -> Wishes:
     if text or ids:
         streams.append_tokens(turn.job.pk, turn.seq, text)
     turn.tokens_sent += len(ids)
-    turn.waiting = []
+    turn.waiting = turn.waiting[len(ready) :]
+    turn.looked_at -= len(ready)
+    turn.releasable -= sum(len(piece.text) for piece in ready)
     turn.flushed_at = time.monotonic()
     return wishes
+
+
+def _released(turn: CodeTurn) -> list[Piece]:
+    """The pieces that may be sent now; raises Refused. After the last piece all that waits is looked at and goes."""
+    with turn.watch.beside("screen"):
+        unseen = "".join(piece.text for piece in turn.waiting[turn.looked_at :])
+        over = bool(turn.waiting and turn.waiting[-1].finish_reason)
+        turn.releasable += turn.screen.finish(unseen) if over else turn.screen.push(unseen)
+    turn.looked_at = len(turn.waiting)
+    sizes = [len(piece.text) for piece in turn.waiting]
+    return turn.waiting[: pieces_within(sizes, turn.releasable)]
 
 
 def _heed(turn: CodeTurn, wishes: Wishes, *, over: bool) -> None:

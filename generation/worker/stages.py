@@ -61,6 +61,15 @@ class Stopwatch:
             self.seconds[name] = round(self.seconds.get(name, 0.0) + ended - began, 4)
             self._mark(name, began, ended)
 
+    @contextmanager
+    def beside(self, name: str) -> Iterator[None]:
+        """Inside another stage: its seconds are counted under both names, and the trace stays the other's."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = round(self.seconds.get(name, 0.0) + time.perf_counter() - began, 6)
+
     @property
     def gpu_ms(self) -> int:
         """Milliseconds the accelerator was this job's."""

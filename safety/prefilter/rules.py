@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -11,8 +11,9 @@ from django.utils import timezone
 from accounts import batch
 from accounts.errors import ApiError
 from accounts.operations import Severity, report
-from safety import policy_rules
+from safety import policy_rules, policy_suspensions
 from safety.models import Rule
+from safety.policy_suspensions import CategoryState
 from safety.prefilter import text_stages
 from safety.prefilter.patterns import BadPattern, compile_pattern
 from safety.prefilter.text_stages import Stages
@@ -43,7 +44,7 @@ class RuleSet:
 
     rules: tuple[CompiledRule, ...]
     combined: object | None = field(default=None)
-    policy_version: int = 0  # of the `text` policy they were read under; 0 where nothing names one
+    patterns: tuple[str, ...] = ()  # as the rules were written
 
     def first_hit(self, texts: tuple[str, ...]) -> CompiledRule | None:
         if self.combined is not None and all(self.combined.search(text) is None for text in texts):
@@ -58,6 +59,7 @@ class LiveText:
     version: int  # of the policy `text`
     rules: RuleSet
     stages: Stages
+    suspended: Mapping[str, CategoryState]  # the categories of which no request is taken
 
 
 _lock = threading.Lock()
@@ -87,27 +89,31 @@ def live_text(kind: str) -> LiveText:
     # Read after their version: a change in between is then seen as new at the next request.
     rows, until = policy_rules.live(now)
     stages, stages_until = text_stages.live(now)
+    suspended, suspended_until = policy_suspensions.live(now)
     number = version[0] if version else 0
-    loaded = {kind: LiveText(number, rule_set(rows, kind), stages[kind]) for kind in ("clip", "code")}
+    loaded = {
+        kind: LiveText(number, rule_set(rows, kind), stages[kind], suspended[kind])
+        for kind in ("clip", "code")
+    }
     with _lock:
         _known, _known_version = loaded, version
-        _known_until = min((one for one in (until, stages_until) if one), default=None)
+        _known_until = min((one for one in (until, stages_until, suspended_until) if one), default=None)
     return loaded[kind]
 
 
-def rule_set(rows: Iterable[Rule], kind: str, policy_version: int = 0) -> RuleSet:
+def rule_set(rows: Iterable[Rule], kind: str) -> RuleSet:
     """The rules of a kind compiled, child safety first. Raises ApiError as `live_rules`."""
     rows = sorted((row for row in rows if kind in row.kinds), key=lambda row: row.category != "child_safety")
     rules = tuple(CompiledRule(row.pk, row.version, row.category, _compiled(row)) for row in rows)
     if not rows:
-        return RuleSet(rules, None, policy_version)
+        return RuleSet(rules)
     try:
         combined = compile_pattern("|".join(f"(?:{row.pattern})" for row in rows), longest=None)
     except BadPattern:
         # Legal on their own, not together (two groups of one name, or simply too much): slower, never weaker.
         log.info("the rules can't be combined, they are asked one by one", extra={"rules": len(rows)})
         combined = None
-    return RuleSet(rules, combined, policy_version)
+    return RuleSet(rules, combined, tuple(row.pattern for row in rows))
 
 
 def _compiled(row: Rule):
