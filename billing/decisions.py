@@ -25,6 +25,7 @@ RETURNING decision_id
 COUNTED = (
     "rate_limit_exceeded",
     "moderation_blocked",
+    "category_suspended",
 )  # the codes of which a minute's first stands for the rest
 
 

@@ -87,6 +87,7 @@ app.conf.beat_schedule = {
         "options": {"queue": "upkeep", "headers": {"every": 3600.0}},
     },
     "forget_refused_prompts": _every(24 * 3600.0, "generation.tasks.forget_refused_prompts"),
+    "read_golden_prompts": _every(60.0, "safety.tasks.read_golden_prompts"),
     "show_golden_pictures": _every(900.0, "safety.tasks.show_golden_pictures", queue="clips"),
     "watch_signing_certificate": _every(24 * 3600.0, "safety.tasks.watch_signing_certificate"),
     "verify_files": _every(10.0, "generation.tasks.verify_files"),

@@ -31,6 +31,7 @@ from generation import (
 from generation.models import Job, Kind, Lane, RegisteredModel, State
 from generation.policy import cost
 from generation.specs import ClipSpec, CodeSpec
+from safety import policy_suspensions
 from safety.prefilter import cascade
 from safety.prefilter.cascade import screen_prompt
 
@@ -170,12 +171,7 @@ def _screened(
     """The text cascade, before anything is held. A refusal is a stored decision with the category."""
     screening = screen_prompt(weighed.spec.prompt, weighed.kind, underway)
     if not screening.allowed:
-        refusal = waterfall.Refusal(
-            "moderation_blocked",
-            f"This prompt was refused by policy ({screening.category}).",
-            "The same request with a prompt that asks for something else.",
-            None,
-        )
+        refusal = _refusal(screening, weighed.kind)
         decision = access.turn_away(
             _request(caller, weighed, uuid.uuid4()),
             weighed.terms,
@@ -187,6 +183,17 @@ def _screened(
         refused_prompts.keep(decision, weighed.spec.prompt, weighed.kind, screening)
         raise access.refusal(decision, param="prompt")
     return screening.record()
+
+
+def _refusal(screening: cascade.Screening, kind: str) -> waterfall.Refusal:
+    """Why a text isn't taken, and what would be."""
+    if screening.suspended:
+        told = policy_suspensions.message(screening.suspended, kind)
+        way = "A request about something else, or the same one later."
+        return waterfall.Refusal("category_suspended", told, way, None)
+    told = f"This prompt was refused by policy ({screening.category})."
+    way = "The same request with a prompt that asks for something else."
+    return waterfall.Refusal("moderation_blocked", told, way, None)
 
 
 def _request(caller: Caller, weighed: Weighed, job_id: uuid.UUID) -> access.AccessRequest:

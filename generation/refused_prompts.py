@@ -29,6 +29,7 @@ class RefusedPrompt(models.Model):
     category = models.CharField(max_length=30)  # what it was refused for
     stage = models.CharField(max_length=20)  # which stage refused it; "suspension" for a suspended category
     about = models.JSONField(default=list)  # the categories that the prompt was found to be about
+    scores = models.JSONField(default=dict)  # of the stages behind the rules, where they were asked
     versions = models.JSONField(default=dict)  # of the policies it was refused under: text, rule, suspension
 
     class Meta:
@@ -59,6 +60,7 @@ def keep(decision: Decision, prompt: str, kind: str, screening: Screening) -> No
         category=screening.category,
         stage=screening.stage,
         about=screening.about,
+        scores=screening.scores,
         versions=versions,
     )
     RefusedPrompt.objects.bulk_create([row], ignore_conflicts=True)

@@ -14,7 +14,7 @@ from django.utils import timezone
 from accounts.actions import Action, Preview
 from generation.models import Asset, Job
 from generation.refused_prompts import RefusedPrompt
-from safety import policy_preview, policy_seen
+from safety import golden_texts, policy_preview, policy_seen
 from safety.models import FrameClass, Rule, Scan
 from safety.policy_actions import ChangePolicy, ChangeScanPolicy, ChangeThreshold
 from safety.policy_preview import Flip, Group, TextSubject
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 BACK = timedelta(days=7)
 MOST_PROMPTS = 1000  # of each: admitted, refused
 BLURRED_WIDTH = 320  # pixels
-AFTER_RULES = ("similarity", "classifier", "guard")  # stages whose refusal no rule and no suspension changes
 
 
 @dataclass(frozen=True)
@@ -96,11 +95,15 @@ def _frames(now: datetime, before: policy_preview.Policies, after: policy_previe
 
 def _texts(now: datetime, before: policy_preview.Policies, after: policy_preview.Policies) -> list[Group]:
     note = f"The newest of the last {BACK.days} days, each text once."
+    waiting = golden_texts.unread()
+    unread = f"{waiting} were not read by the stages behind the rules yet." if waiting else ""
     kept = "Of each stored refusal the first prompt is kept, for 30 days."
     return [
         policy_preview.texts_group("Recent requests, admitted", admitted(now), before, after, note),
         policy_preview.texts_group("Recent requests, refused", refused(now), before, after, kept),
-        policy_preview.texts_group("Golden prompts", policy_seen.golden_texts("golden"), before, after),
+        policy_preview.texts_group(
+            "Golden prompts", policy_seen.golden_texts("golden"), before, after, unread
+        ),
         policy_preview.texts_group(
             "Adversarial prompts", policy_seen.golden_texts("adversarial"), before, after
         ),
@@ -112,7 +115,10 @@ def admitted(now: datetime) -> list[TextSubject]:
     rows = Job.objects.filter(created_at__gte=now - BACK).order_by("-created_at")
     found: dict[tuple[str, str], TextSubject] = {}
     for job in rows.only("id", "kind", "prompt", "screening", "created_at")[:MOST_PROMPTS]:
-        subject = TextSubject(job.public_id, job.prompt, job.kind, _about(job.screening), at=job.created_at)
+        told = job.screening
+        subject = TextSubject(
+            job.public_id, job.prompt, job.kind, _about(told), told.get("scores") or {}, at=job.created_at
+        )
         found.setdefault((job.kind, job.prompt), subject)
     return list(found.values())
 
@@ -122,10 +128,10 @@ def refused(now: datetime) -> list[TextSubject]:
     rows = RefusedPrompt.objects.filter(at__gte=now - BACK).order_by("-at")[:MOST_PROMPTS]
     found: dict[tuple[str, str], TextSubject] = {}
     for row in rows:
-        later = row.category if row.stage in AFTER_RULES else ""
-        subject = TextSubject(
-            f"refusal {row.decision_id}", row.prompt, row.kind, row.about, refused_later=later, at=row.at
-        )
+        # Of the guard no score is kept; and what a row of an earlier version lacks can't be judged anew.
+        later = row.category if row.stage == "guard" or (row.stage != "rules" and not row.scores) else ""
+        name = f"refusal {row.decision_id}"
+        subject = TextSubject(name, row.prompt, row.kind, row.about, row.scores, later, at=row.at)
         found.setdefault((row.kind, row.prompt), subject)
     return list(found.values())
 

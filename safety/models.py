@@ -19,6 +19,7 @@ from safety.incident_records import IncidentNote, SafetyIncident  # noqa: F401
 from safety.policy_records import (  # noqa: F401  Django finds them here
     GoldenCase,
     GoldenFinding,
+    GoldenReading,
     LikenessThreshold,
     LikenessThresholdOverride,
     PromptCategory,

@@ -18,7 +18,7 @@ from accounts.approvals import Approvable
 from accounts.errors import ApiError
 from accounts.models import AuditEntry, Override, StaffRole, User
 from safety import policy_rules, policy_scans, policy_suspensions, thresholds
-from safety.models import FrameClass, Rule, Threshold, ThresholdOverride
+from safety.models import Category, FrameClass, Rule, Threshold, ThresholdOverride
 from safety.policy_records import (
     Faces,
     LikenessKind,
@@ -31,6 +31,8 @@ from safety.policy_records import (
     ScanPolicy,
     ScanPolicyOverride,
 )
+from safety.prefilter import text_stages
+from safety.text_records import TextThreshold, TextThresholdOverride
 
 CHILD_SAFETY = "child_safety"
 SCORES = {"block_score": "Block score", "review_score": "Review score"}
@@ -304,6 +306,59 @@ class SwitchRule(ChangePolicy):
         return None
 
 
+TEXT_SCORES = {
+    "similarity_score": "Nearness to an example",
+    "classifier_score": "Classifier score",
+    "guard_score": "Guard score",
+}
+
+
+class ChangeTextThreshold(ChangePolicy):
+    """From which score a stage of the text filter refuses a category; `row` is category/kind, such as violence/clip."""
+
+    name: ClassVar[str] = "safety.text_threshold"
+    title: ClassVar[str] = "Change text threshold"
+    kind: ClassVar[str] = "text"
+    overrides: ClassVar[type[Override]] = TextThresholdOverride
+
+    @property
+    def label(self) -> str:
+        category, _, kind = self.row.partition("/")
+        if self.field not in TEXT_SCORES or category not in Category.values or kind not in ("clip", "code"):
+            raise ApiError("not_found", f"There is no text threshold {self.row!r:.60}.", param="row")
+        what = "clips" if kind == "clip" else "code"
+        return f"{TEXT_SCORES[self.field]} of {Category(category).label.lower()} in {what}"
+
+    def words(self, value: Any) -> str:
+        return "nothing" if value is None else "off" if value > 1 else f"{value:g}"
+
+    def in_force(self) -> float:
+        _ = self.label
+        category, _, kind = self.row.partition("/")
+        stages, _ = text_stages.live(timezone.now())
+        for limit in stages[kind].limits:
+            if limit.category == category:
+                return getattr(limit, self.field.removesuffix("_score"))
+        raise ApiError("not_found", f"There is no text threshold {self.row!r:.60}.", param="row")
+
+    def baseline(self, *, lock: bool) -> models.Model:
+        category, _, kind = self.row.partition("/")
+        return _row(TextThreshold, lock, category=category, kind=kind)
+
+    def check(self) -> None:
+        value = self.value
+        most = 1 if self.row.startswith(CHILD_SAFETY) else 1.01
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= most:
+            off = "" if most == 1 else "; 1.01 switches the stage off for the category"
+            raise ApiError("invalid_value", f"Give a share above 0 and up to 1{off}.", param="value")
+
+    def second_person(self) -> str | None:
+        if self.row.startswith(CHILD_SAFETY) and self.value is not None and self.value > self.in_force():
+            return "A higher score lets more pass in child safety: a second person has to agree."
+        return None
+
+
 CHANGES: dict[str, type[ChangePolicy]] = {
-    action.kind: action for action in (ChangeThreshold, ChangeScanPolicy, SuspendCategory, SwitchRule)
+    action.kind: action
+    for action in (ChangeThreshold, ChangeScanPolicy, ChangeTextThreshold, SuspendCategory, SwitchRule)
 }

@@ -23,6 +23,9 @@ from safety.policy_actions import CHANGES, SCAN_LABELS, ChangePolicy
 from safety.policy_records import Faces, LikenessKind, ReviewLevel
 from safety.policy_rule_actions import AddRule
 from safety.postfilter.gates import acceptance, classes_without_judge, gates
+from safety.prefilter import text_stages
+from safety.prefilter.text_stages import Limit
+from safety.text_records import TextThresholdOverride
 
 CHANGES_SHOWN = 20
 RULES_SHOWN = 50
@@ -30,6 +33,7 @@ NAMES: dict[str, type] = {action.name: action for action in (*CHANGES.values(), 
 TABLES: dict[str, tuple[type[Override], ...]] = {
     "safety.threshold": (ThresholdOverride, LikenessThresholdOverride),
     "safety.scans": (ScanPolicyOverride,),
+    "safety.text_threshold": (TextThresholdOverride,),
     "safety.category": (PromptCategoryOverride,),
     "safety.rule_switch": (RuleOverride,),
 }
@@ -112,6 +116,37 @@ def scan_rows(now: datetime) -> list[ScanRow]:
         raised = value not in (Faces.ALLOW, ReviewLevel.BY_SCORE)
         rows.append(ScanRow(field, label, words, raised, made.get(field)))
     return rows
+
+
+@dataclass(frozen=True)
+class LimitRow:
+    """From which scores a category is refused in clips or code, and the newest live change of it."""
+
+    row: str
+    label: str
+    kind: str
+    limit: Limit
+    override: Override | None
+
+
+def limit_rows(now: datetime) -> list[LimitRow]:
+    stages, _ = text_stages.live(now)
+    made: dict[tuple[str, str], Override] = {}
+    standing = TextThresholdOverride.objects.filter(removed_at=None).select_related("threshold")
+    for override in standing.order_by("created_at", "id"):
+        if in_force(override, now):
+            made[override.threshold.category, override.threshold.kind] = override
+    return [
+        LimitRow(
+            f"{limit.category}/{kind}",
+            Category(limit.category).label,
+            "clips" if kind == "clip" else kind,
+            limit,
+            made.get((limit.category, kind)),
+        )
+        for kind in ("clip", "code")
+        for limit in stages[kind].limits
+    ]
 
 
 @dataclass(frozen=True)

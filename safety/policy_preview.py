@@ -14,8 +14,10 @@ from safety.models import Category, FrameClass, Rule
 from safety.policy_proposed import Proposed
 from safety.policy_suspensions import CategoryState
 from safety.postfilter import judging
-from safety.prefilter.normalise import normalise
+from safety.prefilter import scores, text_stages, words
+from safety.prefilter.readings import readings
 from safety.prefilter.rules import RuleSet, rule_set
+from safety.prefilter.text_stages import Stages
 
 ADMITTED, REFUSED = "admitted", "refused"
 UNSEEN = "not stopped by what was seen"  # a scan that ended early would have gone on
@@ -52,13 +54,15 @@ class FramesSubject:
 class TextSubject:
     """A request's text, or a golden prompt. `categories` are what the text is about, as it was screened.
 
-    `refused_later` is the category for which a stage after the rules refused it.
+    `scores` are what the later stages said of it, as `prefilter.scores.Scores.stored` keeps them; `refused_later` is
+    the category for which one refused it that no score tells of.
     """
 
     name: str
     text: str
     kind: str
     categories: Sequence[str] = ()
+    scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     refused_later: str = ""
     expected: str = ""
     at: datetime | None = None
@@ -71,6 +75,7 @@ class Policies:
     thresholds: Mapping[str, thresholds.EffectiveThreshold]
     stance: policy_scans.Stance
     rules: Mapping[str, RuleSet]
+    stages: Mapping[str, Stages]
     suspended: Mapping[str, Mapping[str, CategoryState]]
 
     def frame(self, frame_class: str) -> tuple:
@@ -142,6 +147,7 @@ def policies(now: datetime, proposed: Proposed | None = None, new_rule: Rule | N
         thresholds.effective(now, proposed),
         policy_scans.in_force(now, proposed),
         {kind: rule_set(rules, kind) for kind in ("clip", "code")},
+        text_stages.live(now, proposed)[0],
         {kind: policy_suspensions.suspended(kind, now, proposed) for kind in ("clip", "code")},
     )
 
@@ -237,7 +243,8 @@ def texts_group(
     flips, looked = [], 0
     for subject in subjects:
         looked += 1
-        one, other = refused_as(subject, now), refused_as(subject, then)
+        forms = _forms(subject.text)
+        one, other = refused_as(subject, forms, now), refused_as(subject, forms, then)
         if bool(one) == bool(other):
             continue
         before, after = (REFUSED, ADMITTED) if one else (ADMITTED, REFUSED)
@@ -246,17 +253,24 @@ def texts_group(
     return Group(title, looked, flips, dict(by_class), note)
 
 
-def refused_as(subject: TextSubject, under: Policies) -> str:
+def refused_as(subject: TextSubject, forms: tuple[str, ...], under: Policies) -> str:
     """The category, in words, that a text is refused for under these policies; "" where it is admitted."""
-    hit = under.rules[subject.kind].first_hit(_forms(subject.text))
-    if hit is not None:
-        return Category(hit.category).label
+    rule = under.rules[subject.kind].first_hit(forms)
+    if rule is not None:
+        return Category(rule.category).label
+    stages, suspended = under.stages[subject.kind], under.suspended[subject.kind]
+    about = list(subject.categories)
+    if subject.scores:
+        found = scores.restored(subject.scores, stages)
+        if hit := scores.first_hit(found, stages):
+            return Category(hit.category).label
+        about += policy_suspensions.near(suspended, scores.shares(found, stages))
     if subject.refused_later:
         return Category(subject.refused_later).label
-    suspended = policy_suspensions.hit(subject.categories, under.suspended[subject.kind])
-    return f"suspended: {suspended.label}" if suspended else ""
+    stopped = policy_suspensions.hit(about, suspended)
+    return f"suspended: {stopped.label}" if stopped else ""
 
 
 def _forms(text: str) -> tuple[str, ...]:
-    plain = normalise(text)
-    return (plain,) if plain == text else (plain, text)
+    """What the rules read of a text, as in the cascade."""
+    return tuple(dict.fromkeys((*readings(text, words.costs()), text)))

@@ -300,3 +300,19 @@ class GoldenFinding(models.Model):
         constraints = [
             models.UniqueConstraint(name="golden_finding_once", fields=["case", "gate", "frame_class"])
         ]
+
+
+class GoldenReading(models.Model):
+    """What the text filter said of a golden prompt for a kind of request; a later look replaces it."""
+
+    case = models.ForeignKey(GoldenCase, on_delete=models.CASCADE, related_name="readings")
+    kind = models.CharField(max_length=8)
+    allowed = models.BooleanField()
+    category = models.CharField(max_length=30, blank=True, default="")
+    stage = models.CharField(max_length=20, blank=True, default="")
+    topic = models.CharField(max_length=30, blank=True, default="")
+    scores = models.JSONField(default=dict)
+    looked_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [models.UniqueConstraint(name="golden_reading_once", fields=["case", "kind"])]

@@ -1,19 +1,19 @@
 """What a preview looks at: recent scans with all that their gates said, and the golden sets."""
 
 from collections import defaultdict
-from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from safety import golden
 from safety.models import SAMPLED_CLASSES, Scan, Verdict
 from safety.policy_preview import FramesSubject, SeenFrame, TextSubject
-from safety.policy_records import GoldenFinding
+from safety.policy_records import GoldenCase, GoldenFinding, GoldenReading
 from safety.postfilter import judging
 from safety.postfilter.gates import gates
 from safety.triggers import SAMPLE_EVERY
 
 BACK = timedelta(hours=24)
 MOST_SCANS = 100
+GUARD = "guard"  # the stage of which no score is kept
 NOBODY_JUDGED = "no gate could judge frame"
 ROW = ("scan_id", "frame_class", "frame_index", "gate", "score", "outcome", "evidence")
 
@@ -101,11 +101,22 @@ def _found(finding: GoldenFinding) -> SeenFrame:
 
 
 def golden_texts(suite: str) -> list[TextSubject]:
-    """The prompts in use of a suite, one per kind of request."""
-    return list(_texts(golden.cases(golden.PROMPT).filter(suite=suite)))
+    """The prompts in use of a suite, one per kind of request, with what the filter last said of them. Two queries."""
+    read = {
+        (row.case_id, row.kind): row
+        for row in GoldenReading.objects.filter(case__suite=suite, case__retired_at=None)
+    }
+    return [
+        _golden_text(case, kind, read.get((case.pk, kind)))
+        for case in golden.cases(golden.PROMPT).filter(suite=suite)
+        for kind in case.kinds
+    ]
 
 
-def _texts(cases: Iterable) -> Iterable[TextSubject]:
-    for case in cases:
-        for kind in case.kinds:
-            yield TextSubject(f"golden case {case.pk}", case.text, kind, expected=case.expected)
+def _golden_text(case: GoldenCase, kind: str, read: GoldenReading | None) -> TextSubject:
+    name = f"golden case {case.pk}"
+    if read is None:
+        return TextSubject(name, case.text, kind, expected=case.expected)
+    topic = [read.topic] if read.topic else []
+    later = read.category if read.stage == GUARD else ""
+    return TextSubject(name, case.text, kind, topic, read.scores, later, case.expected)

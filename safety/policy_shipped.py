@@ -1,5 +1,7 @@
 """The policy rows an installation starts with beside rules and thresholds."""
 
+from safety import shipped
+
 AUTHOR = "Backlot"
 STARTS = "What an installation starts with."
 KINDS = ("private_person", "public_figure", "politician")
@@ -63,3 +65,12 @@ def keep_likeness_overrides(threshold_model, likeness_model, likeness_override_m
                 created_at=override.created_at,
                 expires_at=override.expires_at,
             )
+
+
+def widen_canary_rules(rule_model) -> None:
+    """The canary rules of installations that began before: they knew the phrases with hyphens alone."""
+    for category, *_ in CATEGORIES[:7]:
+        narrow = rf"\bbacklot-canary-{category.replace('_', '-')}\b"
+        for rule in rule_model.objects.filter(category=category, pattern=narrow):
+            rule.pattern = shipped.canary_pattern(category)
+            rule.save(update_fields=["pattern"])

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from accounts import overrides
-from accounts.errors import ApiError
 from accounts.overrides import Overriding
 from safety.policy_proposed import Proposed
 from safety.policy_records import PromptCategory, PromptCategoryOverride
 from safety.thresholds import counted
 
+NEAR = 0.5
 FIELDS = {"clip": "clip_suspended", "code": "code_suspended"}
 
 
@@ -53,6 +53,23 @@ def suspended(kind: str, now: datetime, proposed: Proposed | None = None) -> dic
     return {slug: state for slug, state in states(now, proposed).items() if state.suspended(kind)}
 
 
+def live(now: datetime) -> tuple[dict[str, dict[str, CategoryState]], datetime | None]:
+    """kind → what is suspended at `now`, and the moment from which that has to be asked again."""
+    found = {kind: suspended(kind, now) for kind in FIELDS}
+    standing = PromptCategoryOverride.objects.filter(removed_at=None)
+    moments = [moment for row in standing.values_list("created_at", "expires_at") for moment in row if moment]
+    return found, min((moment for moment in moments if moment > now), default=None)
+
+
+def near(suspended_now: Mapping[str, CategoryState], shares: Mapping[str, float]) -> list[str]:
+    """The suspended categories of the text filter that a text comes near to.
+
+    `shares` says per category how far the text is on the way to being refused (1: it is). From `NEAR` on a suspended
+    category counts: nothing in it is taken, and what is almost refused is in it.
+    """
+    return [slug for slug, state in suspended_now.items() if not state.benign and shares.get(slug, 0) >= NEAR]
+
+
 def hit(categories: Iterable[str], standing: Mapping[str, CategoryState]) -> CategoryState | None:
     """The first suspended one among the categories of a prompt; `standing` is what `suspended` answered.
 
@@ -66,11 +83,9 @@ def hit(categories: Iterable[str], standing: Mapping[str, CategoryState]) -> Cat
     return next((standing[slug] for slug in named if slug in standing), None)
 
 
-def refusal(state: CategoryState, kind: str) -> ApiError:
+def message(label: str, kind: str) -> str:
     """What the customer is told."""
     requests = "Clips" if kind == "clip" else "Code"
-    message = (
-        f"{requests} about this are not taken at the moment ({state.label.lower()}). Nothing was queued or charged; "
-        "ask for something else, or try again later."
+    return (
+        f"{requests} about this are not taken at the moment ({label.lower()}). Nothing was queued or charged."
     )
-    return ApiError("category_suspended", message, param="prompt")

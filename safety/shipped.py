@@ -22,6 +22,13 @@ SEXUAL = r"(?:sex(?:y|ual|ually|uali[sz]ed)?|nude|naked|nsfw|erotic|porn\w*|ling
 # In source code "sex" is a column of every census and "child" a node of every tree: plain terms only.
 SEXUAL_IN_CODE = r"(?:nude|naked|nsfw|erotic|porn\w*|sexuali[sz]ed)"
 
+
+def canary_pattern(category: str) -> str:
+    """The canary phrase as a rule, with hyphens or blanks: a reading of a disguised one has blanks."""
+    words = ("backlot", "canary", *category.split("_"))
+    return rf"\b{r'[ -]'.join(words)}\b"
+
+
 # (category, kinds, pattern, reason)
 RULES: tuple[tuple[str, tuple[str, ...], str, str], ...] = (
     (
@@ -123,7 +130,7 @@ RULES: tuple[tuple[str, tuple[str, ...], str, str], ...] = (
         (
             category,
             (CLIP, CODE),
-            rf"\bbacklot-canary-{category.replace('_', '-')}\b",
+            canary_pattern(category),
             "The canary phrase of the category: harmless, published, always refused.",
         )
         for category in (

@@ -26,3 +26,11 @@ def show_golden_pictures() -> None:
     if golden_frames.stale(timezone.now()):
         looked = golden_frames.look()
         log.info("the gates were shown the golden pictures", extra={"pictures": looked.pictures})
+
+
+@shared_task
+def read_golden_prompts() -> None:
+    """Every minute, a few at a time: golden prompts go through the text filter once a day, for previews."""
+    from safety import golden_texts
+
+    golden_texts.read(timezone.now())

@@ -101,6 +101,7 @@ def _page(
         "strictest": policy_board.strictest(now),
         "scans": policy_board.scan_rows(now),
         "eyes": policy_board.eyes(),
+        "limits": policy_board.limit_rows(now),
         "categories": policy_board.category_rows(now),
         "rules": rules,
         "rules_found": found,
@@ -154,7 +155,9 @@ def _input(given: dict[str, Any]) -> dict[str, Any]:
     """How the value is asked for."""
     kind = given["change"].partition(":")[0]
     if kind == "threshold":
-        return {"number": True}
+        return {"number": True, "most": 1}
+    if kind == "text":
+        return {"number": True, "most": 1.01}
     if kind == "scans":
         return {"choices": (Faces if given["field"] == "faces" else ReviewLevel).choices}
     if kind == "category":

@@ -17,7 +17,7 @@ from accounts.models import User
 from generation import safety_preview
 from generation.safety_preview import Effect
 from safety.models import PolicyVersion
-from safety.policy_actions import CHANGES, ChangePolicy
+from safety.policy_actions import CHANGES
 from safety.policy_preview import Flip
 from safety.policy_rule_actions import AddRule
 
@@ -100,7 +100,7 @@ def action_of(given: Mapping[str, Any]) -> Action:
 def _value(kind: str, given: str) -> Any:
     if not given:
         return None
-    if kind == "threshold":
+    if kind in ("threshold", "text"):
         try:
             return float(given)
         except ValueError:
@@ -112,7 +112,3 @@ def _value(kind: str, given: str) -> Any:
     if given not in ("0", "1"):
         raise ApiError("invalid_value", "Choose one of the two.", param="value")
     return given == "1"
-
-
-def is_policy(action: Action) -> bool:
-    return isinstance(action, ChangePolicy)

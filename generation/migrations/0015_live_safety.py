@@ -21,6 +21,7 @@ class Migration(migrations.Migration):
                 ('category', models.CharField(max_length=30)),
                 ('stage', models.CharField(max_length=20)),
                 ('about', models.JSONField(default=list)),
+                ('scores', models.JSONField(default=dict)),
                 ('versions', models.JSONField(default=dict)),
                 ('decision', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='refused_prompt', to='billing.decision')),
             ],

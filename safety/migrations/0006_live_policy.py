@@ -23,6 +23,7 @@ def plant(apps, schema_editor):
         model("safety", "LikenessThreshold"),
         model("safety", "LikenessThresholdOverride"),
     )
+    policy_shipped.widen_canary_rules(model("safety", "Rule"))
     golden.plant(model("safety", "GoldenCase"))
 
 
@@ -42,6 +43,19 @@ class Migration(migrations.Migration):
                 ('usable', models.BooleanField()),
                 ('available', models.BooleanField()),
                 ('evidence', models.JSONField(default=dict)),
+                ('looked_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+            ],
+        ),
+        migrations.CreateModel(
+            name='GoldenReading',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('kind', models.CharField(max_length=8)),
+                ('allowed', models.BooleanField()),
+                ('category', models.CharField(blank=True, default='', max_length=30)),
+                ('stage', models.CharField(blank=True, default='', max_length=20)),
+                ('topic', models.CharField(blank=True, default='', max_length=30)),
+                ('scores', models.JSONField(default=dict)),
                 ('looked_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
             ],
         ),
@@ -265,6 +279,11 @@ class Migration(migrations.Migration):
             name='case',
             field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='findings', to='safety.goldencase'),
         ),
+        migrations.AddField(
+            model_name='goldenreading',
+            name='case',
+            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='readings', to='safety.goldencase'),
+        ),
         migrations.AddConstraint(
             model_name='likenessthreshold',
             constraint=models.CheckConstraint(condition=models.Q(('kind__in', ['private_person', 'public_figure', 'politician'])), name='likeness_threshold_kind_known'),
@@ -418,6 +437,10 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='goldenfinding',
             constraint=models.UniqueConstraint(fields=('case', 'gate', 'frame_class'), name='golden_finding_once'),
+        ),
+        migrations.AddConstraint(
+            model_name='goldenreading',
+            constraint=models.UniqueConstraint(fields=('case', 'kind'), name='golden_reading_once'),
         ),
         migrations.AddIndex(
             model_name='likenessthresholdoverride',

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from safety import policy_suspensions
 from safety.prefilter import guard, scores, words
 from safety.prefilter.readings import readings
 from safety.prefilter.rules import CompiledRule, LiveText, live_text
@@ -33,6 +34,8 @@ class Screening:
     example_id: int | None = None
     score: float | None = None
     topic: str | None = None
+    suspended: str | None = None  # the suspended category, in words
+    scores: dict[str, dict[str, float]] = field(default_factory=dict)  # of the later stages, per category
     versions: dict[str, str | int] = field(default_factory=dict)
     ms: dict[str, float] = field(default_factory=dict)
 
@@ -58,6 +61,7 @@ class Screening:
             "ms": {name: round(value, 3) for name, value in self.ms.items()},
             "policy_version": self.versions.get("text"),
             "versions": self.versions,
+            "scores": self.scores,
         }
         refusal = {
             "refused": self.category,
@@ -140,6 +144,24 @@ def screen_prompt(text: str, kind: str, underway: Underway | None = None) -> Scr
     return (underway or Underway(text, kind)).finish()
 
 
+def _taken(found: Scores, live: LiveText, versions: dict[str, str | int], ms: dict[str, float]) -> Screening:
+    """Admitted, unless what the text is about is suspended."""
+    about = [found.topic, *policy_suspensions.near(live.suspended, scores.shares(found, live.stages))]
+    stopped = policy_suspensions.hit([name for name in about if name], live.suspended)
+    if stopped is None:
+        return Screening(True, topic=found.topic, versions=versions, ms=ms, scores=found.stored())
+    versions["suspension"] = f"{stopped.slug} {stopped.version}"
+    return Screening(
+        False,
+        stopped.slug,
+        "suspension",
+        topic=found.topic,
+        suspended=stopped.label,
+        versions=versions,
+        ms=ms,
+    )
+
+
 def _refused_by_rule(rule: CompiledRule, live: LiveText, ms: dict[str, float]) -> Screening:
     versions = {"text": live.version, "rule": rule.version}
     return Screening(False, rule.category, "rules", rule.id, rule.version, versions=versions, ms=ms)
@@ -148,7 +170,7 @@ def _refused_by_rule(rule: CompiledRule, live: LiveText, ms: dict[str, float]) -
 def _screening(hit: Hit | None, found: Scores, live: LiveText, ms: dict[str, float]) -> Screening:
     versions = {"text": live.version, "encoder": found.encoder, "classifier": found.classifier}
     if hit is None:
-        return Screening(True, topic=found.topic, versions=versions, ms=ms)
+        return _taken(found, live, versions, ms)
     versions["threshold"] = hit.version
     if hit.example is not None:
         versions["example"] = live.stages.versions.get(hit.example, 0)
@@ -163,4 +185,5 @@ def _screening(hit: Hit | None, found: Scores, live: LiveText, ms: dict[str, flo
         topic=found.topic,
         versions=versions,
         ms=ms,
+        scores=found.stored(),
     )

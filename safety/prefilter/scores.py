@@ -23,6 +23,13 @@ class Scores:
     classifier: str
     encoder: str
 
+    def stored(self) -> dict[str, dict[str, float]]:
+        """The figures alone, as they are kept with a request: a preview of other limits needs no scorer."""
+        return {
+            "similar": {name: round(near, 4) for name, (_, near) in self.similar.items()},
+            "classified": {name: round(score, 4) for name, score in self.classified.items()},
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Hit:
@@ -54,6 +61,24 @@ def read(answer: Mapping[str, Any], stages: Stages) -> Scores:
     if not all(math.isfinite(share) and -1.01 <= share <= 1.01 for share in shares):
         raise Implausible("a score is no share of 1")
     return scores
+
+
+def restored(stored: Mapping[str, Mapping[str, float]], stages: Stages) -> Scores:
+    """What `Scores.stored` kept, to be held against limits; a category without a figure has none of it."""
+    similar = {name: (0, near) for name, near in stored.get("similar", {}).items()}
+    none = {limit.category: 0.0 for limit in stages.limits}
+    return Scores(similar, none | dict(stored.get("classified", {})), "", {}, "", "")
+
+
+def shares(scores: Scores, stages: Stages) -> dict[str, float]:
+    """How far a text is on the way to being refused, per category: 1 is refused by nearness or by the classifier."""
+    found = {}
+    for limit in stages.limits:
+        _, near = scores.similar.get(limit.category, (None, 0.0))
+        # Texts that have nothing to do with an example are about 0.3 from it: the last third is what counts.
+        nearness = max(0.0, 1 - 3 * (limit.similarity - near) / limit.similarity)
+        found[limit.category] = max(nearness, scores.classified[limit.category] / limit.classifier)
+    return found
 
 
 def first_hit(scores: Scores, stages: Stages) -> Hit | None:

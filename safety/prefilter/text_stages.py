@@ -3,10 +3,13 @@
 import hashlib
 import json
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from accounts import overrides
+from accounts.overrides import Overriding
+from safety.policy_proposed import Proposed, overrides_of
 from safety.prefilter.normalise import normalise
 from safety.text_records import KINDS, SCORES, TextExample, TextThreshold, TextThresholdOverride
 
@@ -37,7 +40,7 @@ class Stages:
         return frozenset(category for _, category, _ in self.examples)
 
 
-def live(now: datetime) -> tuple[dict[str, Stages], datetime | None]:
+def live(now: datetime, proposed: Proposed | None = None) -> tuple[dict[str, Stages], datetime | None]:
     """kind → stages in force at `now`, and the moment from which that has to be asked again. Three queries."""
     standing = defaultdict(list)
     for override in TextThresholdOverride.objects.filter(removed_at=None).order_by("created_at", "id"):
@@ -46,7 +49,15 @@ def live(now: datetime) -> tuple[dict[str, Stages], datetime | None]:
     examples = list(TextExample.objects.filter(live=True).order_by("id"))
     found = {
         kind: _stages(
-            [_limit(row, standing[row.pk], now) for row in thresholds if row.kind == kind],
+            [
+                _limit(
+                    row,
+                    [*standing[row.pk], *overrides_of(proposed, "text", f"{row.category}/{row.kind}")],
+                    now,
+                )
+                for row in thresholds
+                if row.kind == kind
+            ],
             [row for row in examples if kind in row.kinds],
         )
         for kind in KINDS
@@ -56,7 +67,7 @@ def live(now: datetime) -> tuple[dict[str, Stages], datetime | None]:
     return found, min((moment for moment in moments if moment > now), default=None)
 
 
-def _limit(row: TextThreshold, standing: list[TextThresholdOverride], now: datetime) -> Limit:
+def _limit(row: TextThreshold, standing: Sequence[Overriding], now: datetime) -> Limit:
     values = overrides.effective({name: getattr(row, name) for name in SCORES}, standing, now)
     counted = [str(one.pk) for one in standing if overrides.in_force(one, now)]
     scores = [float(values[name]) for name in SCORES]

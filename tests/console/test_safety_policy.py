@@ -11,6 +11,7 @@ from accounts.models import Approval, AuditEntry
 from safety import thresholds
 from safety.models import PromptCategoryOverride, Rule, RuleOverride, ScanPolicyOverride, ThresholdOverride
 from safety.prefilter.cascade import screen_prompt
+from safety.shipped import canary_pattern
 from tests.console.people import operator, person, signed_in, with_second_factor
 from tests.safety.policy_stage import guardian
 
@@ -65,9 +66,7 @@ def test_nothing_is_applied_unseen_or_after_something_else_changed(desk):
     other = guardian()
     stranger = with_second_factor(signed_in(other), other)
     assert apply(stranger, form).status_code == 400
-    Rule.objects.filter(pattern__contains="canary-violence").update(
-        live=False
-    )  # the policy of texts moved on
+    Rule.objects.filter(pattern=canary_pattern("violence")).update(live=False)  # the policy of texts moved on
     refused = apply(desk, form)
     assert refused.status_code == 400
     assert "a policy changed since" in refused.content.decode().replace("&#x27;", "'")

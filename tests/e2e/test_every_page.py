@@ -67,7 +67,7 @@ SAFETY = (
     "/staff/safety/reviewers/?row=limits&field=reveals_per_day&value=40",
     "/staff/safety/incidents/",
 )
-ENTRANCES = ("/accounts/login/", "/accounts/signup/", "/accounts/password/reset/")
+ENTRANCES = ("/accounts/login/", "/accounts/signup/", "/accounts/password/reset/", "/report")
 PEOPLE = {
     "plus-owner@demo.backlot.local": MAKERS,
     "operator@demo.backlot.local": OPERATORS,

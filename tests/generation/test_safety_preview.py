@@ -11,17 +11,21 @@ from django.test import Client
 from django.utils import timezone
 from PIL import Image
 
-from billing.models import Decision
+from accounts import actions
+from billing.models import Decision, Hold
 from generation import refused_prompts, safety_preview
 from generation.models import Asset, Job
 from generation.refused_prompts import RefusedPrompt
-from safety import canary
+from safety import canary, golden, golden_texts, policy_seen, policy_suspensions
 from safety.models import Rule, Scan
-from safety.policy_actions import ChangeScanPolicy, SuspendCategory, SwitchRule
+from safety.policy_actions import ChangeScanPolicy, ChangeTextThreshold, SuspendCategory, SwitchRule
 from safety.policy_rule_actions import AddRule
 from safety.postfilter.scan import scan_frames
+from safety.prefilter.cascade import screen_prompt
+from safety.shipped import canary_pattern
 from tests.generation.api_stage import CODE, Tenant, deliver, job_of, make_clip, media_folder, tenant
 from tests.safety.clips import encoded, textured
+from tests.safety.policy_stage import guardian
 
 __all__ = ["media_folder"]  # a fixture
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("media_folder")]
@@ -67,7 +71,7 @@ def test_a_refused_prompt_is_kept_with_its_versions_and_flips_where_its_rule_is_
     assert row.versions["text"] >= 1
     (subject,) = safety_preview.refused(timezone.now())
     assert (subject.text, subject.refused_later) == (REFUSED, "")
-    rule = Rule.objects.get(pattern__contains="canary-violence")
+    rule = Rule.objects.get(pattern=canary_pattern("violence"))
     effect = safety_preview.effect(SwitchRule(str(rule.pk), "live", False), timezone.now())
     assert effect.groups[1].counts == [("refused", "admitted", 1)]
 
@@ -129,3 +133,66 @@ def test_suspending_a_category_flips_the_requests_that_were_about_it(plus):
     effect = safety_preview.effect(SuspendCategory("sport/clip", "clip_suspended", True), timezone.now())
     assert [flip.subject.text for flip in effect.groups[0].flips] == [BALL]
     assert effect.groups[0].flips[0].where == "suspended: Sport"
+
+
+def test_a_suspended_category_is_refused_with_its_version_and_nothing_is_held(plus):
+    client, now = Client(), timezone.now()
+    topic = screen_prompt(BALL, "clip").topic
+    assert topic
+    action = SuspendCategory(f"{topic}/clip", "clip_suspended", True)
+    entry = actions.perform(action, guardian(), "an incident", now + timedelta(hours=1))
+    response = client.post("/v1/videos", {"model": "pocket-video", "prompt": BALL}, headers=plus.auth)
+    error = response.json()["error"]
+    assert (response.status_code, error["code"], error["param"]) == (400, "category_suspended", "prompt")
+    assert "not taken at the moment" in error["message"]
+    assert response.headers["X-Should-Retry"] == "false"
+    assert not Job.objects.exists()
+    assert not Hold.objects.filter(organization=plus.organization).exists()
+    row = RefusedPrompt.objects.get()
+    assert (row.stage, row.category, row.about) == ("suspension", topic, [topic, topic])
+    assert row.versions["suspension"] == f"{topic} 1+o{entry.undo['override']}"
+    actions.revert(SuspendCategory.of_entry(entry), entry, guardian(), "over")
+    job = job_of(make_clip(client, plus, prompt=BALL))
+    assert job.screening["category"] == topic
+    assert job.screening["policy_version"] > row.versions["text"]
+
+
+def test_a_suspended_category_of_the_filter_takes_what_comes_near_to_it():
+    state = policy_suspensions.states(timezone.now())["violence"]
+    standing = {"violence": state}
+    assert policy_suspensions.near(standing, {"violence": 0.5, "sexual": 1.0}) == ["violence"]
+    assert policy_suspensions.near(standing, {"violence": 0.49}) == []
+    assert policy_suspensions.near({"people": policy_suspensions.states(timezone.now())["people"]}, {}) == []
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("classifier_score", 0.001), ("similarity_score", 0.05), ("similarity_score", 1.01)]
+)
+def test_a_preview_of_a_text_threshold_equals_the_replay(plus, field, value):
+    client = Client()
+    prompts = (BALL, STAR, "fireworks over a city", "a knight on a horse at the gate of a castle")
+    for prompt in prompts:
+        make_clip(client, plus, prompt=prompt)
+    action = ChangeTextThreshold("violence/clip", field, value)
+    told = safety_preview.effect(action, timezone.now())
+    assert told.groups[0].looked == len(prompts)
+    entry = actions.perform(action, guardian(), "a test", None)
+    happened = {prompt for prompt in prompts if not screen_prompt(prompt, "clip").allowed}
+    assert {flip.subject.text for flip in told.groups[0].flips} == happened
+    assert bool(happened) == (value < 1)
+    for prompt in happened:
+        screening = screen_prompt(prompt, "clip")
+        assert screening.versions["threshold"].endswith(f"+o{entry.undo['override']}")
+    actions.revert(ChangeTextThreshold.of_entry(entry), entry, guardian(), "over")
+    assert all(screen_prompt(prompt, "clip").allowed for prompt in prompts)
+
+
+def test_golden_prompts_are_read_by_the_filter_a_few_at_a_time():
+    now = timezone.now()
+    before = golden_texts.unread()
+    assert before == golden.cases("prompt").count()
+    assert golden_texts.read(now, limit=3) == 3
+    assert golden_texts.unread() == before - 3
+    read = [one for one in policy_seen.golden_texts("golden") if one.scores]
+    assert len(read) == 3
+    assert all(one.categories for one in read)

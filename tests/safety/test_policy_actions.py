@@ -14,6 +14,7 @@ from safety.policy_actions import CHANGES, ChangeScanPolicy, ChangeThreshold, Su
 from safety.policy_rule_actions import AddRule
 from safety.prefilter.cascade import screen_prompt
 from safety.prefilter.rules import live_rules
+from safety.shipped import canary_pattern
 from tests.safety.policy_stage import guardian
 
 pytestmark = pytest.mark.django_db
@@ -164,7 +165,7 @@ def test_a_rule_for_a_time_ends_by_itself_in_a_process_that_knows_it():
 
 
 def test_a_shipped_rule_is_switched_off_for_a_time_and_on_again():
-    rule = Rule.objects.get(pattern__contains="canary-violence")
+    rule = Rule.objects.get(pattern=canary_pattern("violence"))
     action = SwitchRule(str(rule.pk), "live", False)
     assert f"Rule {rule.pk} (violence) goes from on to off" in action.preview().sentence
     entry = actions.perform(action, guardian(), "a test", timezone.now() + timedelta(hours=1))
