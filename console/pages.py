@@ -18,7 +18,7 @@ from console.operations import lanes as operate_lanes
 from console.operations import models as operate_models
 from console.operations import scheduling as operate_scheduling
 from console.operations import workers as operate_workers
-from generation.pages import addresses, code, history, job, reports, spending, studio
+from generation.pages import addresses, code, history, job, public_report, reports, spending, studio
 from safety import verify_page
 
 register_converter(addresses.JobAddress, "job")
@@ -126,6 +126,7 @@ urlpatterns = [
     path("staff/audit/", audit_pages.audit_log, name="staff_audit"),
     path("staff/billing/", include("console.billing.urls")),
     path("staff/safety/", include("console.safety_desk.urls")),
+    path("report", public_report.report, name="public_report"),
     path("verify", verify_page.verify, name="verify"),
     path("preferences", preferences.preferences, name="preferences"),
     path("styleguide", preferences.styleguide, name="styleguide"),

@@ -17,6 +17,11 @@ def report_clip(job: Job, category: str, text: str, caller: Caller) -> UserRepor
     return _report(job, category, text, who, caller.organization)
 
 
+def report_by_visitor(job: Job, category: str, text: str, reporter: str) -> UserReport:
+    """Report a delivered clip without an account. Raises as `report_clip`."""
+    return _report(job, category, text, reporter, None)
+
+
 def _report(
     job: Job, category: str, text: str, reporter: str, organization: Organization | None
 ) -> UserReport:

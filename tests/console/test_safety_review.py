@@ -254,6 +254,22 @@ def test_a_program_reports_a_clip(folder):
     assert UserReport.objects.count() == 1
 
 
+def test_somebody_without_an_account_reports_and_learns_nothing(folder):
+    job, client = delivered(folder), Client()
+    told = {"clip": job.public_id, "category": "violence", "text": "shown to me"}
+    unknown = client.post("/report", {**told, "clip": f"video_{'0' * 32}"})
+    assert UserReport.objects.count() == 0
+    bodies = [re.sub(r"[A-Za-z0-9]{64}", "", html(one)) for one in (client.post("/report", told), unknown)]
+    assert bodies[0] == bodies[1]  # but for the tokens of their forms
+    made = UserReport.objects.get()
+    assert (made.organization, made.reporter.partition(":")[0]) == (None, "visitor")
+    client.post("/report", told)
+    assert UserReport.objects.count() == 1
+    for wrong in ({"clip": "nonsense"}, {"category": "nonsense"}):
+        assert client.post("/report", {**told, **wrong}).status_code == 400
+    assert f'value="{job.public_id}"' in html(client.get("/report", {"clip": job.public_id}))
+
+
 def test_the_number_of_queries_does_not_grow(folder):
     client, user = desk()
     pages = [ROOM + page for page in PAGES]

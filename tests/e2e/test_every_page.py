@@ -66,8 +66,10 @@ SAFETY = (
     "/staff/safety/reviewers/",
     "/staff/safety/reviewers/?row=limits&field=reveals_per_day&value=40",
     "/staff/safety/incidents/",
+    "/staff/safety/provenance/",
+    "/staff/safety/provenance/?source=development",
 )
-ENTRANCES = ("/accounts/login/", "/accounts/signup/", "/accounts/password/reset/", "/report")
+ENTRANCES = ("/accounts/login/", "/accounts/signup/", "/accounts/password/reset/", "/report", "/verify")
 PEOPLE = {
     "plus-owner@demo.backlot.local": MAKERS,
     "operator@demo.backlot.local": OPERATORS,
