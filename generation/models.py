@@ -302,6 +302,8 @@ class Attempt(models.Model):
         indexes = [
             # The reaper: live attempts by the end of their lease.
             models.Index(fields=["lease_expires_at"], condition=Q(ended_at=None), name="attempt_lease"),
+            # early_look.py: what early blocks saved over a span of time.
+            models.Index(fields=["ended_at"], condition=Q(saved_gpu_ms__gt=0), name="attempt_saved"),
             # The claim: ended attempts whose estimate it still has to put right.
             models.Index(
                 fields=["lane"],
@@ -315,7 +317,7 @@ class Attempt(models.Model):
 
 
 class Asset(models.Model):
-    """A file that may be delivered: exactly the bytes whose digest was signed. Its role: video, thumbnail, spritesheet."""
+    """A file that may be delivered, exactly the bytes whose digest was signed. Role: video, thumbnail, spritesheet."""
 
     job = models.ForeignKey(Job, on_delete=models.PROTECT, related_name="assets")
     fence = models.BigIntegerField()

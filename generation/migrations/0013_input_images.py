@@ -84,6 +84,10 @@ class Migration(migrations.Migration):
             name='saved_gpu_ms',
             field=models.BigIntegerField(db_default=0),
         ),
+        migrations.AddIndex(
+            model_name='attempt',
+            index=models.Index(condition=models.Q(('saved_gpu_ms__gt', 0)), fields=['ended_at'], name='attempt_saved'),
+        ),
         migrations.CreateModel(
             name='InputImage',
             fields=[

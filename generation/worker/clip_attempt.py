@@ -15,7 +15,7 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 
 from accounts import operations
-from generation import finalization, input_images, streams
+from generation import early_look, finalization, input_images, streams
 from generation.engines.errors import CheckpointMismatch, EngineError
 from generation.engines.video import ClipWork, DenoiseState
 from generation.finalization import Ran
@@ -71,6 +71,7 @@ def _denoise(turn: ClipTurn) -> None:
     """Run exactly the steps that are left, from the newest sound checkpoint or from noise."""
     with turn.watch.stage("encode_prompt"):
         turn.state = _begin(turn)
+        turn.began_at = turn.state.index
     turn.writer = checkpoints.CheckpointWriter(settings.CHECKPOINT_ROOT, str(turn.job.pk), turn.lease.fence)
     try:
         _steps(turn)
@@ -216,6 +217,11 @@ def _preview(turn: ClipTurn) -> None:
             frames, str(turn.job.pk), turn.lease.fence, "preview", progress=lambda: turn.lease.renew()
         )
     if scan.verdict == Scan.Result.BLOCK:
+        turn.saved_gpu_ms = early_look.saved_gpu_ms(
+            turn.state.work.steps - turn.state.index,
+            turn.watch.seconds["denoise"],
+            turn.state.index - turn.began_at,
+        )
         raise RefusedByGate(
             finishing.blocked_class(scan), f"early look at step {turn.state.index}: {scan.reason}"
         )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class ClipTurn:
     """One worker at one clip: whose turn it is, by what right, with which model, and how far it has come.
 
-    `file_bytes` counts previews and the clip as they are stored.
+    `file_bytes` counts previews and the clip as they are stored; `began_at` is the step that this turn started from.
     """
 
     attempt: Attempt
@@ -31,6 +31,8 @@ class ClipTurn:
     writer: CheckpointWriter | None = None
     checkpoints: int = 0
     file_bytes: int = 0
+    began_at: int = 0
+    saved_gpu_ms: int = 0
 
     @property
     def ran(self) -> Ran:
@@ -47,4 +49,5 @@ class ClipTurn:
             peak_memory_bytes=self.state.peak_memory_bytes if self.state else 0,
             checkpoint_bytes=sum(saved.bytes for saved in landed),
             file_bytes=self.file_bytes,
+            saved_gpu_ms=self.saved_gpu_ms,
         )

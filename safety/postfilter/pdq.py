@@ -12,6 +12,7 @@ import pdqhash
 from PIL import Image
 
 QUALITY_FLOOR = 50  # the floor that PDQ's authors recommend
+CROP_QUALITY_FLOOR = 30  # of a crop of a picture that reaches the floor itself
 LONGEST_SIDE = 640  # larger frames are first reduced by a whole factor: PDQ blurs far more than that itself
 MIRRORED = 5  # the place of left for right among the eight that pdqhash computes from one transform
 
@@ -72,7 +73,7 @@ def hashes_of_listing(picture: np.ndarray) -> list[tuple[bytes, str]]:
         rows = slice(round(height * top), height - round(height * bottom))
         columns = slice(round(width * left), width - round(width * right))
         digest, quality = pdq(picture[rows, columns])
-        if quality >= QUALITY_FLOOR:
+        if quality >= CROP_QUALITY_FLOOR:
             found.append((digest, "crop " + " ".join(f"{share:.1%}" for share in (top, right, bottom, left))))
     return found
 
