@@ -15,7 +15,7 @@ from tests.live import PROJECT
 
 pytestmark = pytest.mark.faults
 
-SHORT, LONG = 2_000, int(os.environ.get("BACKLOT_HAMMER_OPERATIONS", "1000000"))
+SHORT, LONG = 20_000, int(os.environ.get("BACKLOT_HAMMER_OPERATIONS", "1000000"))
 
 
 def hammer(*arguments: str) -> dict:
