@@ -7,8 +7,8 @@ another and each sees what those before it did: a lock that the first one waits 
 
 import hashlib
 import itertools
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from functools import cache, lru_cache
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -63,12 +63,21 @@ def columns(model: type[models.Model], alias: str) -> str:
 
 def instance(model: type[Row], values: Sequence[Any]) -> Row:
     """The row that was selected with `columns`, as the ORM would have made it."""
+    names, converted = _reading(model)
+    read = list(values)
+    for place, convert in converted:
+        read[place] = convert(read[place], None, connection)
+    return model.from_db(connection.alias, names, read)
+
+
+@cache
+def _reading(model: type[models.Model]) -> tuple[list[str], list[tuple[int, Callable]]]:
+    """The names of a model's columns, and those whose values the database's driver doesn't give as they are."""
     fields = model._meta.concrete_fields
-    read = [
-        field.from_db_value(value, None, connection) if hasattr(field, "from_db_value") else value
-        for field, value in zip(fields, values, strict=True)
+    converted = [
+        (n, field.from_db_value) for n, field in enumerate(fields) if hasattr(field, "from_db_value")
     ]
-    return model.from_db(connection.alias, [field.attname for field in fields], read)
+    return [field.attname for field in fields], converted
 
 
 def instances(kinds: Sequence[type[models.Model]], values: Sequence[Any]) -> list[Any]:

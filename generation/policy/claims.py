@@ -6,7 +6,7 @@ a second; nothing else is touched.
 """
 
 from collections.abc import Hashable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from generation.policy import fair_share
 from generation.policy.fair_share import Choice, LaneView
@@ -59,10 +59,14 @@ class LaneBook:
     max_units_micro: int | None = None
     places: list[Place] = field(default_factory=list)
     more: bool = False
+    in_order: bool = False  # whether `places` stand by (tag, id); a charge moves one of them
 
     def head(self) -> Place | None:
         """The organization that is next: the least tag among those that wait and have room. Raises `ReadOn`."""
-        for place in sorted(self.places, key=lambda place: (place.tag, place.id)):
+        if not self.in_order:
+            self.places.sort(key=lambda place: (place.tag, place.id))
+            self.in_order = True
+        for place in self.places:
             if self.has_room(place):
                 return place
         if self.more:
@@ -108,8 +112,9 @@ def take(pool: PoolBook) -> Taken | None:
     let it wait for ever. Raises `ReadOn`.
     """
     heads = {slug: lane.head() for slug, lane in pool.lanes.items()}
-    views = [replace(lane.view, eligible=heads[slug] is not None) for slug, lane in pool.lanes.items()]
-    choice = fair_share.choose_lane(views, pool.virtual_time)
+    for slug, lane in pool.lanes.items():
+        lane.view.eligible = heads[slug] is not None
+    choice = fair_share.choose_lane([lane.view for lane in pool.lanes.values()], pool.virtual_time)
     if choice is None:
         return None
     place = heads[choice.slug]
@@ -147,13 +152,11 @@ def _charge(pool: PoolBook, lane: LaneBook, place: Place, job: WaitingJob, choic
     place.running += 1
     place.running_units_micro += job.units_micro
     lane.organization_virtual_time = inside
-    tag = fair_share.charged(choice.start, estimate, lane.view.weight)
-    lane.view = replace(
-        lane.view,
-        tag=tag,
-        recent_gpu_ms=lane.view.recent_gpu_ms + estimate,
-        owed=fair_share.still_owed(lane.view.owed, tag, choice.virtual_time),
-    )
+    lane.in_order = False
+    view = lane.view
+    view.tag = fair_share.charged(choice.start, estimate, view.weight)
+    view.recent_gpu_ms += estimate
+    view.owed = fair_share.still_owed(view.owed, view.tag, choice.virtual_time)
     pool.virtual_time = choice.virtual_time
     pool.running_units_micro += job.units_micro
 
@@ -163,10 +166,7 @@ def correct(
 ) -> None:
     """Put a lane right for an attempt that ended, at the weight that its claim was charged with."""
     view = lane.view
-    tag, owed = fair_share.put_right(view.tag, virtual_time, view.owed, charged_gpu_ms, actual_gpu_ms, weight)
-    lane.view = replace(
-        view,
-        tag=tag,
-        owed=owed,
-        recent_gpu_ms=max(0.0, view.recent_gpu_ms + actual_gpu_ms - charged_gpu_ms),
+    view.tag, view.owed = fair_share.put_right(
+        view.tag, virtual_time, view.owed, charged_gpu_ms, actual_gpu_ms, weight
     )
+    view.recent_gpu_ms = max(0.0, view.recent_gpu_ms + actual_gpu_ms - charged_gpu_ms)

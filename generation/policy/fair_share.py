@@ -31,9 +31,9 @@ RULE_VERSION = "fair-share-1"
 FLOOR_HALF_LIFE_S = 120.0
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class LaneView:
-    """A lane as the claim sees it: effective (not baseline) weight and floor.
+    """A lane as the claim sees it: effective (not baseline) weight and floor. A claim of several jobs moves it on.
 
     `eligible` means that some organization waits in it below its burst cap. `recent_gpu_ms` is decayed to now. `owed`
     is how far below the virtual time it may start, since jobs of its took less than they were charged (`put_right`).
@@ -84,7 +84,9 @@ def _below_floor(
     recently. With weight and name, which break ties."""
     if recent_gpu_ms <= 0:
         return []
-    shortfalls = [(lane.floor - lane.recent_gpu_ms / recent_gpu_ms, lane) for lane in backlogged if lane.floor]
+    shortfalls = [
+        (lane.floor - lane.recent_gpu_ms / recent_gpu_ms, lane) for lane in backlogged if lane.floor
+    ]
     return [(short, lane.weight, lane.slug, lane) for short, lane in shortfalls if short > 0]
 
 
