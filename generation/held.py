@@ -5,6 +5,7 @@ could not be signed within 15 minutes fails (upkeep.expire_held), by the databas
 """
 
 import logging
+import time
 from datetime import timedelta
 from enum import Enum
 from pathlib import Path
@@ -28,6 +29,7 @@ from safety.provenance import NotScanned, SigningUnavailable
 logger = logging.getLogger(__name__)
 
 MOST_AT_ONCE = 20
+MOST_SECONDS = 3.0  # of one round, every two: leases are returned by the same process
 FIRST_REST, LONGEST_REST = timedelta(seconds=2), timedelta(seconds=30)
 DRAIN_LOCK = (
     0x4261636B  # one process drains at a time; the lock ends with its transaction, or with the process
@@ -52,8 +54,9 @@ def hold(lease: Lease, ran: Ran, problem: str) -> Job:
         return job
 
 
-def drain(limit: int = MOST_AT_ONCE) -> int:
+def drain(limit: int = MOST_AT_ONCE, seconds: float = MOST_SECONDS) -> int:
     """Sign and deliver what waits, oldest first; how many were delivered. Stops at the first refusal of the signer."""
+    until = time.monotonic() + seconds
     waiting = list(
         Job.objects.filter(state=State.HELD).order_by("state_at", "pk").values_list("pk", flat=True)[:limit]
     )
@@ -68,7 +71,7 @@ def drain(limit: int = MOST_AT_ONCE) -> int:
     for job_id in waiting:
         outcome = _one(job_id)
         delivered += outcome is _Outcome.DELIVERED
-        if outcome in (_Outcome.DOWN, _Outcome.BUSY):
+        if outcome in (_Outcome.DOWN, _Outcome.BUSY) or time.monotonic() > until:
             break
     return delivered
 

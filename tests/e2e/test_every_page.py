@@ -56,6 +56,8 @@ BILLING_ADMINS = (
     "/staff/audit/",
 )
 SAFETY = (
+    "/staff/safety/text/",
+    "/staff/safety/text/?range=1h&category=violence&stage=rules",
     "/staff/safety/policy/",
     "/staff/safety/policy/?change=threshold:violence&field=block_score&value=0.5",
     "/staff/safety/policy/?change=new_rule&pattern=%5Cbred%5Cb&category=violence&kinds=clip",

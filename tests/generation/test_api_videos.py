@@ -221,11 +221,11 @@ def test_what_is_not_offered_says_so_and_is_not_retried(client, plus, path):
     assert response.headers["x-should-retry"] == "false"
 
 
-@pytest.mark.parametrize("variant", ["thumbnail", "spritesheet"])
-def test_other_variants_are_not_offered_yet(client, plus, variant):
+@pytest.mark.parametrize("variant", ["video", "thumbnail", "spritesheet"])
+def test_no_variant_is_there_before_the_clip_is(client, plus, variant):
     video = make_clip(client, plus)
     response = client.get(f"/v1/videos/{video['id']}/content", {"variant": variant}, headers=plus.auth)
-    assert (response.status_code, response.json()["error"]["param"]) == (501, "variant")
+    assert (response.status_code, response.json()["error"]["code"]) == (409, "not_ready")
 
 
 def test_models_are_listed_and_read(client, plus):

@@ -149,9 +149,9 @@ def test_a_clip_from_before_there_were_pictures_says_so(client, plus, clip):
 def test_the_oldest_verified_are_read_first_and_no_more_than_asked(plus, tmp_path):
     for seed in (1, 2):
         delivered_clip(plus, tmp_path, seed=seed)
-    assert verification.run(limit=4) == verification.Round(checked=4)
+    assert verification.run(limit=4, seconds=60) == verification.Round(checked=4)
     first = set(Asset.objects.exclude(verified_at=None).values_list("pk", flat=True))
-    assert verification.run(limit=2) == verification.Round(checked=2)
+    assert verification.run(limit=2, seconds=60) == verification.Round(checked=2)
     assert not Asset.objects.filter(verified_at=None).exists()
     oldest = list(Asset.objects.order_by("verified_at").values_list("pk", flat=True)[:4])
     assert set(oldest) == first
@@ -168,8 +168,8 @@ def test_a_file_that_does_not_verify_is_taken_out_told_once_and_comes_back(
     kept = default_storage.open(asset(role).path).read()
     link = get(client, plus, clip, role).headers["Location"]
     spoil(asset(role).path, None if trouble == "missing" else kept[:-1] + bytes([kept[-1] ^ 1]))
-    assert verification.run() == verification.Round(3, quarantined=1)
-    assert verification.run() == verification.Round(3)
+    assert verification.run(seconds=60) == verification.Round(3, quarantined=1)
+    assert verification.run(seconds=60) == verification.Round(3)
     (event,) = OperationalEvent.objects.filter(kind="verification.failed")
     assert (event.severity, event.detail["state"], event.detail["role"]) == ("critical", state, role)
     assert client.get(link).status_code == 410
@@ -179,7 +179,7 @@ def test_a_file_that_does_not_verify_is_taken_out_told_once_and_comes_back(
         assert repeat_cache.find(clip.organization_id, clip.spec_hash) is None
 
     spoil(asset(role).path, kept)
-    assert verification.run() == verification.Round(3, restored=1)
+    assert verification.run(seconds=60) == verification.Round(3, restored=1)
     assert get(client, plus, clip, role).status_code == 302
     assert OperationalEvent.objects.filter(kind="verification.restored").count() == 1
 

@@ -70,7 +70,7 @@ def test_one_alarm_row_begins_the_outage_and_one_ends_it(plus, tmp_path):
     assert kinds(kind="signing.down") == ["signing.down"]
     assert OperationalEvent.objects.get(kind="signing.down").severity == "critical"
     due()
-    assert held.drain() == 2
+    assert held.drain(seconds=60) == 2
     assert held.drain() == 0
     outage = SigningOutage.objects.get()
     assert (outage.delivered, outage.ended_at is not None) == (2, True)
