@@ -23,7 +23,6 @@ from generation import finalization, signing, streams
 from generation.finalization import ChangedMeanwhile, Ran
 from generation.leases import Lease
 from generation.models import Attempt, Job, SigningOutage, State, UnsignedClip
-from generation.variants import NoPictures
 from safety.provenance import NotScanned, SigningUnavailable
 
 logger = logging.getLogger(__name__)
@@ -109,7 +108,7 @@ def _one(job_id: UUID) -> _Outcome:
             return _Outcome.DOWN
         except ChangedMeanwhile:
             return _Outcome.GONE
-        except (NotScanned, NoPictures, FileNotFoundError) as problem:
+        except (NotScanned, FileNotFoundError) as problem:
             _give_up(job, problem)
             return _Outcome.UNUSABLE
         SigningOutage.objects.filter(ended_at=None).update(delivered=F("delivered") + 1, next_try_at=Now())

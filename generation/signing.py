@@ -28,17 +28,25 @@ class Signed:
 def sign_all(job: Job, fence: int, unsigned: Path, folder: Path) -> tuple[Signed, ...]:
     """The clip, its thumbnail and its sprite sheet, each with credentials that read as Trusted, the clip first.
 
-    The pictures come from the frames of the scanned file. Raises SigningUnavailable, NotScanned or NoPictures.
+    The pictures come from the frames of the scanned file. Raises SigningUnavailable, or NotScanned where it can't be
+    the file that was scanned.
     """
     claims = claims_of(job, fence)
     clip = sign_clip(job, fence, unsigned, folder / "signed.mp4")
     scanned = _sha256(unsigned)
     made = [Signed("video", clip, "clip.mp4", VIDEO)]
-    for picture in variants.pictures(unsigned, job.spec["fps"] * job.spec["seconds"]):
+    for picture in _pictures(job, unsigned):
         path = folder / picture.name
         provenance.sign_picture(picture.content, picture.media_type, path, claims, scanned_sha256=scanned)
         made.append(Signed(picture.role, path, picture.name, picture.media_type))
     return tuple(made)
+
+
+def _pictures(job: Job, scanned: Path) -> tuple[variants.Picture, ...]:
+    try:
+        return variants.pictures(scanned, job.spec["fps"] * job.spec["seconds"])
+    except variants.NoPictures as problem:
+        raise provenance.NotScanned(str(problem)) from problem
 
 
 def sign_clip(job: Job, fence: int, unsigned: Path, signed: Path) -> Path:

@@ -7,7 +7,6 @@ import numpy as np
 from django.conf import settings
 
 from generation import finalization, held, review_delivery, signing
-from generation.variants import NoPictures
 from generation.worker.clip_turn import ClipTurn
 from generation.worker.encoding import encode
 from generation.worker.stages import RefusedByGate, Unscanned
@@ -35,7 +34,7 @@ def finish(turn: ClipTurn, frames: np.ndarray) -> None:
             signing.keep_unsigned(turn.job, turn.lease.fence, unsigned)
             held.hold(turn.lease, turn.ran, str(problem))
             return
-        except (NotScanned, NoPictures) as problem:
+        except NotScanned as problem:
             raise Unscanned(str(problem)) from problem
         turn.lease.renew(stage="delivering")
         with turn.watch.stage("store"):

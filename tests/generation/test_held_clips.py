@@ -71,7 +71,7 @@ def test_one_alarm_row_begins_the_outage_and_one_ends_it(plus, tmp_path):
     assert OperationalEvent.objects.get(kind="signing.down").severity == "critical"
     due()
     assert held.drain(seconds=60) == 2
-    assert held.drain() == 0
+    assert held.drain(seconds=60) == 0
     outage = SigningOutage.objects.get()
     assert (outage.delivered, outage.ended_at is not None) == (2, True)
     assert OperationalEvent.objects.get(kind="signing.restored").detail["delivered"] == 2
@@ -81,7 +81,7 @@ def test_one_alarm_row_begins_the_outage_and_one_ends_it(plus, tmp_path):
 def test_it_is_delivered_charged_and_cleared_away(plus, tmp_path):
     job = held_clip(plus, tmp_path)
     due()
-    assert held.drain() == 1
+    assert held.drain(seconds=60) == 1
     job.refresh_from_db()
     assert (job.state, job.state_cause, job.charge_micro) == (
         State.DELIVERED,
@@ -112,7 +112,7 @@ def test_oldest_first_and_no_further_than_the_first_refusal(plus, tmp_path, sett
 
     monkeypatch.setattr(signing, "sign_all", signs_one)
     due()
-    assert held.drain() == 1
+    assert held.drain(seconds=60) == 1
     assert order == [jobs[1].pk, jobs[0].pk]
     assert Job.objects.filter(state=State.HELD).count() == 2
 
@@ -123,13 +123,13 @@ def test_after_a_refusal_it_rests_longer_each_time(plus, tmp_path, settings):
     rests = []
     for _ in range(7):
         due()
-        assert held.drain() == 0
+        assert held.drain(seconds=60) == 0
         with connection.cursor() as cursor:
             cursor.execute(
                 "SELECT extract(epoch FROM next_try_at - clock_timestamp())::float FROM generation_signingoutage"
             )
             rests.append(round(cursor.fetchone()[0]))
-        assert held.drain() == 0  # rests: not tried again
+        assert held.drain(seconds=60) == 0  # rests: not tried again
     assert rests == [4, 8, 16, 30, 30, 30, 30]
     assert SigningOutage.objects.get().tries == 8
     assert not Asset.objects.exists()
@@ -152,7 +152,7 @@ def test_after_fifteen_minutes_by_the_databases_clock_it_fails_and_costs_nothing
     monkeypatch.setattr(held, "YOUNG", timedelta(0))
     assert held.clear_leftovers() == 1
     assert not default_storage.exists(signing.unsigned_name(job, job.fence))
-    assert held.drain() == 0
+    assert held.drain(seconds=60) == 0
     assert SigningOutage.objects.get().ended_at is not None
 
 
@@ -175,7 +175,7 @@ def test_a_file_that_is_not_the_one_that_was_scanned_is_given_up_and_holds_up_no
     if trouble == "changed":
         default_storage.save(name, ContentFile(content[:-1] + bytes([content[-1] ^ 1])))
     due()
-    assert held.drain() == 1
+    assert held.drain(seconds=60) == 1
     job.refresh_from_db()
     assert (job.state, job.charge_micro) == (State.FAILED, 0)
     assert Job.objects.get(pk=other.pk).state == State.DELIVERED
@@ -192,12 +192,12 @@ def test_two_that_drain_at_once_don_not_sign_twice(plus, tmp_path):
         with other.cursor() as theirs:
             theirs.execute("BEGIN")
             theirs.execute("SELECT pg_advisory_xact_lock(%s)", [held.DRAIN_LOCK])
-            assert held.drain() == 0
+            assert held.drain(seconds=60) == 0
             theirs.execute("ROLLBACK")
         other.close()
         cursor.execute("SELECT 1")
     assert not Credential.objects.exists()
-    assert held.drain() == 1
+    assert held.drain(seconds=60) == 1
 
 
 def test_staff_let_it_be_tried_at_once(plus, tmp_path, settings):
@@ -206,7 +206,7 @@ def test_staff_let_it_be_tried_at_once(plus, tmp_path, settings):
     with pytest.raises(ApiError, match="not known to be down"):
         RetrySigning().preview()
     held_clip(plus, tmp_path)
-    assert held.drain() == 0  # it rests
+    assert held.drain(seconds=60) == 0  # it rests
     assert RetrySigning().preview().sentence.startswith("1 clips are tried")
     actions.perform(RetrySigning(), person, "the service was restarted")
-    assert held.drain() == 1
+    assert held.drain(seconds=60) == 1
