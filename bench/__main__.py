@@ -9,7 +9,7 @@ import bench
 from bench.scratch import scratch_run
 
 OWN = {"__main__", "harness", "open_loop", "raw_admission", "scratch", "tickets", "wan_shapes"}
-OWN |= {"rush_live", "rush_traffic", "rush_worker"}
+OWN |= {"rush_live", "rush_traffic", "rush_worker", "gate_models", "safety_frames"}
 
 
 def names() -> list[str]:

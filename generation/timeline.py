@@ -21,6 +21,12 @@ TOLD_BY_EVENTS = {
     State.CANCELLED: ("", "dash", "Cancelled"),
     State.FAILED: ("danger", "cross", "Failed"),
 }
+INPUT_TITLES = {
+    Scan.Result.PASS: "Its picture passed the gates",
+    Scan.Result.REVIEW: "Its picture was refused",
+    Scan.Result.BLOCK: "Its picture was refused",
+    Scan.Result.UNAVAILABLE: "A gate could not look at its picture",
+}
 ATTEMPT_TONES = {
     "": "notice",
     Attempt.Outcome.DELIVERED: "ok",
@@ -73,6 +79,8 @@ def _events(story: Story) -> Iterator[Moment]:
     for event in story.events:
         if event.from_state and event.to_state in TOLD_BY_EVENTS:
             tone, icon, title = TOLD_BY_EVENTS[event.to_state]
+            if event.from_state == State.SCREENING and event.to_state == State.QUEUED:
+                tone, icon, title = "ok", "check", "In its lane"
             yield Moment(
                 event.at, "event", tone, icon, title, event, _since_submission(story, event), "in all"
             )
@@ -93,6 +101,20 @@ def _gates(story: Story) -> Iterator[Moment]:
         took = None if scan.elapsed_ms is None else scan.elapsed_ms / 1000
         at = scan.finished_at or scan.started_at
         yield Moment(at, "scan", tone, "shield-check", title, scan, took, rows=_frames(scan))
+    for scan in story.scans:
+        if scan.purpose == Scan.Purpose.INPUT:
+            tone, _ = _verdict(scan)
+            took = None if scan.elapsed_ms is None else scan.elapsed_ms / 1000
+            at = scan.finished_at or scan.started_at
+            yield Moment(
+                at,
+                "scan",
+                tone,
+                "eye",
+                INPUT_TITLES.get(scan.verdict, "Its picture is looked at"),
+                scan,
+                took,
+            )
     looks = [scan for scan in story.scans if scan.purpose == Scan.Purpose.PREVIEW]
     for _, group in groupby(looks, key=lambda scan: scan.fence):
         scans = list(group)

@@ -10,6 +10,7 @@ import pytest
 from django.core.files.storage import default_storage
 
 from accounts.models import OperationalEvent
+from bench.gate_models import sha256, write_colour_onnx, write_vit
 from billing.models import Charge, Hold
 from billing.reconciliation import reconcile
 from generation import early_look, finalization
@@ -22,7 +23,6 @@ from safety.postfilter import configured, deadline, gates
 from tests.generation.api_stage import claimed, media_folder, tenant
 from tests.generation.queueing import submit
 from tests.safety.clips import shape_world
-from tests.safety.gate_models import sha256, write_colour_onnx, write_vit
 from tests.safety.sidecars import sidecar
 
 __all__ = ["media_folder"]  # a fixture

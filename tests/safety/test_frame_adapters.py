@@ -8,6 +8,13 @@ import pytest
 from django.core.checks import run_checks
 
 from accounts.models import OperationalEvent
+from bench.gate_models import (
+    sha256,
+    write_colour_onnx,
+    write_embedding_onnx,
+    write_vit,
+    write_vit_body,
+)
 from safety.frame_records import Likeness
 from safety.models import Threshold
 from safety.postfilter import configured, deadline, gates, likeness
@@ -15,13 +22,6 @@ from safety.postfilter.models import LoadedOnce, ModelFiles, ModelUnusable
 from safety.postfilter.scan import scan_frames
 from safety.postfilter.sidecar import AnswerInvalid, Sidecar
 from tests.safety.clips import shape_world, textured
-from tests.safety.gate_models import (
-    sha256,
-    write_colour_onnx,
-    write_embedding_onnx,
-    write_vit,
-    write_vit_body,
-)
 from tests.safety.sidecars import sidecar
 
 pytestmark = pytest.mark.django_db
