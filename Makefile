@@ -8,7 +8,7 @@ SAMPLE_FLAGS := $(if $(filter 1,$(ONCE)),--once)
 LONG := $(if $(filter 1,$(SHORT)), and not long)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run up test lint e2e faults bench train-video train-code screens
+.PHONY: help install run up test lint e2e faults bench train-video train-code train-text screens
 
 help:
 	@echo 'make run [ONCE=1]    start everything and make a sample clip and completion (ONCE=1: then stop)'
@@ -19,6 +19,7 @@ help:
 	@echo 'make faults [SHORT=1] kills, stops and corruption'
 	@echo 'make bench [NAME=x]  one JSON object a line'
 	@echo 'make train-video, make train-code   train the models that ship, anew'
+	@echo 'make train-text      train the text filter that ships, anew'
 	@echo 'make screens         the pictures in docs/screens, from a running Backlot'
 
 install: $(INSTALLED)
@@ -62,6 +63,9 @@ train-video: $(INSTALLED)
 
 train-code: $(INSTALLED)
 	$(PYTHON) -m generation.engines.training.train_code $(ARGS)
+
+train-text: $(INSTALLED)
+	$(PYTHON) manage.py train_text_filter $(ARGS)
 
 screens: $(INSTALLED)
 	$(PYTHON) -m tests.e2e.screens

@@ -13,6 +13,8 @@ from django.urls import reverse
 from accounts.identity import Caller, organizations_of, session_caller
 from accounts.models import Membership, Organization, StaffRole, User
 from billing import notice_board, statement
+from safety.models import FrameClass
+from safety.postfilter import gates
 
 THEMES = ("light", "dark")
 DENSITIES = ("comfortable", "compact")
@@ -76,6 +78,7 @@ PLACES = (
     Place("Operate", "Models", "film", "operate_models", role=StaffRole.Role.OPERATOR),
     Place("Safety", "Review", "eye", "safety_review", role=StaffRole.Role.TRUST_SAFETY),
     Place("Safety", "Incidents", "warning", "safety_incidents", role=StaffRole.Role.TRUST_SAFETY),
+    Place("Safety", "Text filter", "shield", "safety_text", role=StaffRole.Role.TRUST_SAFETY),
     Place("Safety", "Policy", "sliders", "safety_policy", role=StaffRole.Role.TRUST_SAFETY),
     Place("Safety", "Provenance", "seal", "safety_provenance", role=StaffRole.Role.TRUST_SAFETY),
     Place("Staff", "Approvals", "check", "staff_approvals", any_staff=True),
@@ -105,6 +108,20 @@ BELONGS_TO = {
     "safety_reviewers": "safety_review",
     "safety_incident": "safety_incidents",
 }
+
+
+@dataclass(frozen=True)
+class Unguarded:
+    """What was accepted, in the words that the settings hold."""
+
+    classes: tuple[str, ...]
+    words: str
+
+
+def _unguarded() -> Unguarded | None:
+    words = gates.acceptance()
+    missing = gates.classes_without_judge() if words else []
+    return Unguarded(tuple(FrameClass(name).label for name in missing), words) if missing else None
 
 
 class Frame:
@@ -208,6 +225,14 @@ class Frame:
             return choice
         match = self.request.resolver_match
         return "compact" if match and (match.url_name or "").startswith("operate") else "comfortable"
+
+    @cached_property
+    def unguarded(self) -> "Unguarded | None":
+        """Which frame classes nothing but canaries and lists guards, where an operator has accepted that in writing.
+
+        Read from the settings alone: with DEBUG off the service does not start without that acceptance.
+        """
+        return None if settings.DEBUG else _unguarded()
 
     @property
     def demo(self) -> bool:

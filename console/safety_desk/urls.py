@@ -2,9 +2,10 @@
 
 from django.urls import path
 
-from console.safety_desk import incidents, policy, provenance, pulls, review, reviewers, withdrawals
+from console.safety_desk import incidents, policy, provenance, pulls, review, reviewers, text, withdrawals
 
 urlpatterns = [
+    path("text/", text.text, name="safety_text"),
     path("policy/", policy.policy, name="safety_policy"),
     path("policy/pattern", policy.pattern, name="safety_policy_pattern"),
     path("policy/change", policy.change, name="safety_policy_change"),

@@ -34,7 +34,8 @@ CATEGORIES = {
 }
 STRENGTH = 20.0  # 1 / regularisation, of the softmax over categories
 FOLDS = 4
-BENIGN_REFUSED = 0.002  # of the benign texts a category may refuse so many where that is what recall costs
+UNTOLD = "any"  # the topic of benign texts whose topic nobody told
+BENIGN_REFUSED = 0.004  # of the benign texts a category may refuse so many where that is what recall costs
 
 Encode = Callable[[list[str]], np.ndarray]
 
@@ -72,7 +73,11 @@ def train(encode: Encode, fingerprint: str, folder: Path, say: Callable[[str], N
     order = [*CATEGORIES["clip"], BENIGN]
     leads = _leads(whole, order, say)
     blocking = _softmax(whole.rows, whole.categories, order, STRENGTH)
-    harmless = [place for place, one in enumerate(whole.texts) if one.topic and one.kind == "clip"]
+    harmless = [
+        place
+        for place, one in enumerate(whole.texts)
+        if one.topic not in (None, UNTOLD) and one.kind == "clip"
+    ]
     about = np.array([whole.texts[place].topic for place in harmless])
     topics = sorted(set(about.tolist()))
     tensors = {

@@ -1,0 +1,103 @@
+"""What checking a text costs per stage, beside the raw library call, and what checking a frame costs per adapter.
+
+Prompts of the frozen split, each once, so that no vector is remembered. The frame half is in `safety_frames.py`.
+"""
+
+import itertools
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from statistics import median
+
+from django.conf import settings
+
+from bench.harness import Figure, Run, percentile
+from console.supervisor.programs import PROJECT
+from safety.prefilter.cascade import Screening, screen_prompt
+from safety.prefilter.normalise import normalise
+from safety.scorer.client import Scorers, Unanswered
+from safety.training.text_set import expand
+
+SHORT = os.environ.get("SHORT") == "1"
+TEXTS = 60 if SHORT else 300
+WARM = 10
+STARTS_WITHIN_S = 120
+
+
+def measure(run: Run) -> Iterable[Figure]:
+    """`text_*_ms`: the median and the 99th percentile of each stage; then the frames, where that half is there."""
+    with _scoring():
+        clips = [one.text for one in expand("frozen", per_template=40) if one.kind == "clip" and not one.category]
+        yield from _texts("clip", clips)
+        code = [one.text for one in expand("frozen", per_template=40) if one.kind == "code" and not one.category]
+        yield from _texts("code", code)
+    if find_spec("bench.safety_frames"):
+        from bench import safety_frames
+
+        yield from safety_frames.measure(run)
+
+
+def _texts(kind: str, texts: list[str]) -> Iterable[Figure]:
+    chosen = list(itertools.islice(itertools.cycle(texts), 0, min(TEXTS, len(texts)) + WARM))
+    encoder = _raw_encoder()
+    screenings: list[Screening] = []
+    raw: list[float] = []
+    walls: list[float] = []
+    for text in chosen:
+        began = time.perf_counter()
+        screenings.append(screen_prompt(text, kind))
+        walls.append((time.perf_counter() - began) * 1000)
+        began = time.perf_counter()
+        encoder(normalise(text))
+        raw.append((time.perf_counter() - began) * 1000)
+    screenings, raw, walls = screenings[WARM:], raw[WARM:], walls[WARM:]
+    reference = "the encoder alone, one text, in this process"
+    for stage in ("normalise", "rules", "embedding", "classifier", "scorer"):
+        own = [one.ms.get(stage, 0.0) for one in screenings]
+        yield Figure(f"text_{kind}_{stage}_ms_p50", median(own), "ms", reference, median(raw))
+    yield Figure(f"text_{kind}_tax_ms_p50", median(walls), "ms", reference, median(raw))
+    p99 = percentile(walls, 0.99)
+    yield Figure(f"text_{kind}_tax_ms_p99", p99, "ms", f"{reference}, p99", percentile(raw, 0.99))
+
+
+def _raw_encoder():
+    """The library call that the embedding stage is made of: tokenizer and matrix products."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from safety.scorer import embedding
+
+    encoder = embedding.encoder_of(embedding.model_folder(settings.SCORER_MODEL))
+    return lambda text: encoder.encode([text])
+
+
+@contextmanager
+def _scoring() -> Iterator[None]:
+    """A scorer of the benchmark's own, as `serve` starts it."""
+    with tempfile.TemporaryDirectory(prefix="backlot-bench-") as folder:
+        settings.SCORERS = [f"unix:{Path(folder) / 'scorer.sock'}"]
+        command = [sys.executable, str(PROJECT / "manage.py"), "scorer", settings.SCORERS[0]]
+        running = subprocess.Popen(command, cwd=PROJECT)
+        try:
+            _wait()
+            yield
+        finally:
+            running.terminate()
+            running.wait(timeout=30)
+
+
+def _wait() -> None:
+    asked = Scorers(settings.SCORERS, settings.SCORER_SECRET.encode(), 10)
+    ends_at = time.monotonic() + STARTS_WITHIN_S
+    while True:
+        try:
+            asked.ask({"op": "health"})
+            return
+        except Unanswered:
+            if time.monotonic() > ends_at:
+                raise
+            time.sleep(0.1)

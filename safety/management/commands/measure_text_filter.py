@@ -1,0 +1,48 @@
+"""What the text filter does on its labelled sets: `manage.py measure_text_filter [--split frozen] [--disguised]`."""
+
+import os
+
+from django.core.management.base import BaseCommand
+
+SPLITS = ("train", "calibration", "frozen")
+
+
+class Command(BaseCommand):
+    help = "Recall and false positives per category of the shipped text filter, or recall per disguise."
+    requires_system_checks = ()
+
+    def add_arguments(self, parser) -> None:
+        parser.add_argument("--split", choices=SPLITS, default="frozen")
+        parser.add_argument("--per-template", type=int, default=40, help="texts of each template, at most")
+        parser.add_argument("--disguised", action="store_true", help="hide the texts in every known way")
+        parser.add_argument(
+            "--misses", action="store_true", help="print what was judged wrongly (not for frozen)"
+        )
+
+    def handle(self, *args, split: str, per_template: int, disguised: bool, misses: bool, **options) -> None:
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+        from django.conf import settings
+
+        from safety.scorer.engine import Engine
+        from safety.training import measure
+        from safety.training.disguises import DISGUISES
+        from safety.training.text_set import expand
+
+        under = measure.Filter(Engine(settings.SCORER_MODEL))
+        texts = expand(split, per_template=per_template)
+        if disguised:
+            meant = [one for one in texts if one.category]
+            total = hidden = 0
+            for name, disguise in DISGUISES.items():
+                caught = sum(under.verdict(disguise(one.text), one.kind) is not None for one in meant)
+                total, hidden = total + len(meant), hidden + caught
+                self.stdout.write(f"{name}: refused {caught} of {len(meant)} ({caught / len(meant):.4f})")
+            self.stdout.write(f"all disguises: refused {hidden} of {total} ({hidden / total:.4f})")
+            return
+        for line in measure.lines(measure.tallies(under, texts)):
+            self.stdout.write(line)
+        if misses and split != "frozen":
+            for one in texts:
+                verdict = under.verdict(one.text, one.kind)
+                if (verdict is None) != (one.category is None):
+                    self.stdout.write(f"{one.kind} {one.category or 'benign'} → {verdict}: {one.text!r}")

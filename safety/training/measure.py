@@ -1,0 +1,98 @@
+"""What the shipped filter does to labelled texts: rules, examples and classifier as shipped, without a database."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from safety import shipped, shipped_examples
+from safety.prefilter import words
+from safety.prefilter.normalise import normalise
+from safety.prefilter.patterns import compile_pattern
+from safety.prefilter.readings import readings
+from safety.scorer.engine import Engine
+from safety.training.text_set import Labelled
+
+
+@dataclass
+class Tally:
+    """What became of texts of one kind."""
+
+    refused: dict[str, int] = field(
+        default_factory=lambda: defaultdict(int)
+    )  # meant for a category, and refused
+    named: dict[str, int] = field(default_factory=lambda: defaultdict(int))  # refused in that very category
+    meant: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    benign: int = 0
+    wrongly: Counter = field(default_factory=Counter)  # benign texts refused, by the category that was named
+    stages: Counter = field(default_factory=Counter)
+
+    def recall(self, category: str) -> float:
+        return self.refused[category] / self.meant[category]
+
+    def wrong_share(self, category: str) -> float:
+        return self.wrongly[category] / self.benign if self.benign else 0.0
+
+
+class Filter:
+    """The filter as a new installation has it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._rules = [
+            (kinds, category, compile_pattern(pattern)) for category, kinds, pattern, _ in shipped.RULES
+        ]
+        self._rules.sort(key=lambda rule: rule[1] != "child_safety")
+
+    def verdict(self, text: str, kind: str) -> tuple[str, str] | None:
+        """(stage, category) of the refusal, None where it passes."""
+        read = readings(text, words.costs())
+        for kinds, category, pattern in self._rules:
+            if kind in kinds and any(pattern.search(one) for one in dict.fromkeys((*read, text))):
+                return "rules", category
+        rows = [
+            [number, category, normalise(example)]
+            for number, (category, kinds, example) in enumerate(shipped_examples.EXAMPLES)
+            if kind in kinds
+        ]
+        question = {"op": "score", "kind": kind, "texts": list(read), "examples": kind, "example_rows": rows}
+        (answer,) = self.engine.answer([question])
+        order = sorted(answer["scores"], key=lambda name: name != "child_safety")
+        for name in order:
+            if answer["similar"].get(name, [0, -1])[1] >= shipped_examples.NEAR[kind, name]:
+                return "similarity", name
+        hits = [name for name in order if answer["scores"][name] >= shipped_examples.REFUSES_AT]
+        return ("classifier", hits[0]) if hits else None
+
+
+def tallies(under: Filter, texts: Iterable[Labelled]) -> dict[str, Tally]:
+    """kind → what became of its texts."""
+    found: dict[str, Tally] = defaultdict(Tally)
+    for one in texts:
+        verdict = under.verdict(one.text, one.kind)
+        tally = found[one.kind]
+        if verdict:
+            tally.stages[verdict[0]] += 1
+        if one.category is None:
+            tally.benign += 1
+            if verdict:
+                tally.wrongly[verdict[1]] += 1
+            continue
+        tally.meant[one.category] += 1
+        tally.refused[one.category] += bool(verdict)
+        tally.named[one.category] += bool(verdict) and verdict[1] == one.category
+    return found
+
+
+def lines(found: dict[str, Tally]) -> Sequence[str]:
+    """As text, a line per kind and category."""
+    said = []
+    for kind, tally in found.items():
+        said += [
+            f"{kind} {category}: refused {tally.refused[category]} of {tally.meant[category]} "
+            f"({tally.recall(category):.4f}), named so {tally.named[category]}, "
+            f"benign refused as this {tally.wrongly[category]} of {tally.benign} ({tally.wrong_share(category):.4f})"
+            for category in sorted(tally.meant)
+        ]
+        wrong = tally.wrongly.total()
+        said.append(f"{kind} benign: {wrong} of {tally.benign} refused; stages {dict(tally.stages)}")
+    return said
