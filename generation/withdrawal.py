@@ -12,7 +12,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from accounts import operations, outbox
+from accounts import audit, operations, outbox
 from accounts.audit import name_of
 from accounts.errors import ApiError
 from accounts.models import OperationalEvent, User
@@ -25,6 +25,7 @@ from safety.models import ReviewItem
 
 logger = logging.getLogger(__name__)
 
+CAUSE = "withdrawn after a safety review"
 MESSAGE = "This clip was withdrawn from delivery after a safety review."
 TELL_AGAIN = timedelta(minutes=10)
 Disposal = Withdrawal.Disposal
@@ -37,10 +38,12 @@ def withdraw(
     reason: str,
     disposal: str = Disposal.QUARANTINE,
     final: bool = False,
+    audited: bool = False,
 ) -> Withdrawal | None:
     """Take a clip back with all its exact repeats; None where it is not delivered (any more).
 
-    `final` says that there is no way back. In the caller's transaction or one of its own.
+    `final` says that there is no way back, `audited` that the caller writes the audit entry itself. In the caller's
+    transaction or one of its own.
     """
     with transaction.atomic():
         original_id = job.repeat_of_id or job.pk
@@ -56,6 +59,8 @@ def withdraw(
             standing = standing or made
         if standing is None:
             return None
+        if not audited:
+            _record(standing, by, reason)
         if item is not None:
             review.close(item, ReviewItem.State.RETURNED, confirmed=True)
         incidents.note_on_subject(str(original_id), by, f"Withdrawn: {reason}", what="withdrawn")
@@ -79,18 +84,35 @@ def _withdraw_one(
         files=[
             {"role": one.role, "path": one.path, "sha256": one.digest, "bytes": one.bytes} for one in files
         ],
-        refund_micro=_refund(job, by, reason),
+        refund_micro=_refund(job, by),
     )
     values = {"error_code": "content_withdrawn", "error_message": MESSAGE}
-    cause = f"withdrawn: {reason.strip()}"[:200]
-    Job.objects.filter(pk=job.pk).update(state=State.WITHDRAWN, state_cause=cause, **values)
+    # Its owner reads the cause: the reason of staff stays with the withdrawal.
+    Job.objects.filter(pk=job.pk).update(state=State.WITHDRAWN, state_cause=CAUSE, **values)
     payload = {"id": job.public_id, "state": State.WITHDRAWN, "job": str(job.pk)}
     key = f"{job.pk}:withdrawn:{standing.pk}"
     outbox.emit("video.failed", key, payload, organization_id=job.organization_id)
     return standing
 
 
-def _refund(job: Job, by: User | str, reason: str) -> int:
+def _record(standing: Withdrawal, by: User | str, reason: str) -> None:
+    """Without the organization: its members read the entries that name it, and this reason is for staff."""
+    audit.record(
+        actor=by,
+        action="clip.withdraw",
+        target=f"job:{standing.job_id}",
+        reason=reason,
+        before={"state": State.DELIVERED},
+        after={
+            "state": State.WITHDRAWN,
+            "withdrawal": standing.pk,
+            "refund_micro": standing.refund_micro,
+            "final": standing.final,
+        },
+    )
+
+
+def _refund(job: Job, by: User | str) -> int:
     """Give back the policy's share of the charge, once however often the clip is withdrawn; micro-credits."""
     charge = Charge.objects.filter(usage_event__hold=job.hold_id).first()
     if charge is None or Withdrawal.objects.filter(job=job, refund_micro__gt=0).exists():
@@ -103,7 +125,7 @@ def _refund(job: Job, by: User | str, reason: str) -> int:
         charge.pk,
         amount,
         idempotency_key=f"withdrawal:{job.pk}",
-        reason=f"Clip withdrawn: {reason}"[:400],
+        reason=f"{job.public_id} was {CAUSE}",
         actor=by if isinstance(by, User) else None,
         at=timezone.now(),
     )
@@ -173,7 +195,7 @@ def restore(withdrawal_id: int, actor: User, reason: str) -> Withdrawal:
             Asset.objects.filter(job=one.job_id).update(withheld_at=None)
             Job.objects.filter(pk=one.job_id, state=State.WITHDRAWN).update(
                 state=State.DELIVERED,
-                state_cause=f"restored: {reason.strip()}"[:200],
+                state_cause="restored after another look",
                 error_code="",
                 error_message="",
             )

@@ -60,7 +60,7 @@ class WithdrawClip(Approvable):
                 "invalid_value", "A withdrawal doesn't expire: it is restored.", param="expires_at"
             )
         job = self._job()
-        made = withdrawal.withdraw(job, by=actor, reason=reason, disposal=self.disposal)
+        made = withdrawal.withdraw(job, by=actor, reason=reason, disposal=self.disposal, audited=True)
         if made is None:
             raise ApiError("already_decided", "This clip is not delivered any more. Nothing was changed.")
         after = {"state": State.WITHDRAWN, "withdrawal": made.pk, "refund_micro": made.refund_micro}

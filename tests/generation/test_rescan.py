@@ -7,7 +7,7 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from accounts.models import OperationalEvent
+from accounts.models import AuditEntry, OperationalEvent
 from generation import rescan
 from generation.models import Asset, Job, Rescan, RescanDay, State, Withdrawal
 from safety.models import ReviewItem, SafetyIncident, Scan, Threshold
@@ -90,6 +90,8 @@ def test_what_is_listed_meanwhile_is_withdrawn_with_an_incident_and_an_alarm(fol
     alarm = OperationalEvent.objects.get(kind="rescan.hit", subject=f"job:{job.pk}")
     assert (alarm.severity, alarm.detail["classes"]) == ("critical", ["violence"])
     assert Withdrawal.objects.get(job=job).final is False
+    entry = AuditEntry.objects.get(action="clip.withdraw", target=f"job:{job.pk}")
+    assert (entry.actor_name, entry.after["refund_micro"]) == ("re-scan", job.charge_micro)
     assert rescan.figures()[0]["found"] == 1
 
 

@@ -55,6 +55,7 @@ def test_every_link_dies_with_the_withdrawal_and_the_charge_comes_back_once(fold
     job.refresh_from_db()
     assert (job.state, job.error_code) == (State.WITHDRAWN, "content_withdrawn")
     assert (made.refund_micro, refunds(job)) == (job.charge_micro, [f"withdrawal:{job.pk}"])
+    assert "confirmed by hand" not in str(client.get(f"/api/jobs/{job.pk}", headers=owner.auth).json())
     assert withdrawal.withdraw(job, by=reviewer(), reason="again") is None
     assert refunds(job) == [f"withdrawal:{job.pk}"]
     assert (
