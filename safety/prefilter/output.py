@@ -81,7 +81,7 @@ class OutputScreen:
         return released
 
     def _refuse_a_hit(self) -> None:
-        meant = deciphered(self._text, words.costs())
+        meant, _ = deciphered(self._text, words.costs())
         texts = tuple(dict.fromkeys((normalise(self._text), self._text, meant)))
         if rule := self._live.rules.first_hit(texts):
             raise Refused(rule, self._live.version)

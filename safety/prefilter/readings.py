@@ -36,8 +36,10 @@ LEET = str.maketrans(
         "%": "x",
     }
 )
-OTHER_LEET = str.maketrans({"1": "l", "!": "l", "|": "i", "0": "u", "6": "b", "9": "q", "5": "z", "2": "s"})
-_SIGNS = "".join(map(chr, LEET)) + "".join(map(chr, OTHER_LEET))
+_OTHERS = {**LEET, **str.maketrans({"0": "u", "6": "b", "9": "q", "5": "z", "2": "s"})}
+_EITHER = "1!|"
+_SIGNS = "".join(map(chr, LEET))
+MOST_SPELLINGS = 16
 _APART = r"[\s.\-_*·•|/,~+:;'’\"^=<>]"
 # Single letters with something between each two: "k i l l", "k-i-l-l", "k . i . l . l".
 _SPACED = re.compile(rf"(?<![^\W_])(?:[\w@$!€£]{_APART}{{1,3}}){{3,}}[\w@$!€£](?![^\W_])")
@@ -49,25 +51,33 @@ _EDGES = re.compile(r"^([^\w@$]*)(.*?)([^\w@$!]*)$", re.DOTALL)
 LONGEST_WORD = 20  # of the segmentation
 LEAST_LENGTH = 7  # of an unknown token that may be several words run together
 MOST_RUN_TOGETHER = 400
+TURNED_BELOW = 0.5  # of the runs of letters are words: the text may be written backwards
 UNKNOWN_COST = 14.0  # per letter that belongs to no word
 
 
 def readings(text: str, costs: Mapping[str, float]) -> tuple[str, ...]:
-    """The text normalised, and its meant form where that differs. `costs` are the known words."""
+    """The text normalised, and its meant forms where they differ. `costs` are the known words.
+
+    There are two of them where the words were written backwards: which end of the text is its beginning isn't told.
+    """
     plain = normalise(text)
-    meant = " ".join(deciphered(text, costs).split())
-    if meant == plain or _known_share(meant, costs) <= _known_share(plain, costs):
+    meant, turned = deciphered(text, costs)
+    if meant == plain or _known_share(meant, costs) <= _known_share(plain.replace("_", ""), costs):
         return (plain,)
-    return (plain, meant)
+    other_end = [" ".join(reversed(meant.split()))] if turned else []
+    return tuple(dict.fromkeys((plain, meant, *other_end)))
 
 
-def deciphered(text: str, costs: Mapping[str, float]) -> str:
-    """The text without look-alikes, spelled-out letters, leetspeak, stretched or joined words, or reversal."""
+def deciphered(text: str, costs: Mapping[str, float]) -> tuple[str, bool]:
+    """The text without look-alikes, spelled-out letters, leetspeak, stretched or joined words, or reversal.
+
+    And whether it was turned round.
+    """
     folded = plain_letters(normalise_blanks(text))
     joined = _SPACED.sub(lambda match: _together(match[0], costs), folded)
-    if _known_share(joined, costs) < 0.5:
-        joined = _turned(joined, costs)
-    return " ".join(_token(token, costs) for token in _rejoined(joined.split(), costs))
+    straight = _turned(joined, costs) if _known_share(joined, costs) < TURNED_BELOW else joined
+    tokens = [_token(token, costs) for token in _rejoined(straight.split(), costs)]
+    return " ".join(" ".join(tokens).split()), straight != joined
 
 
 def normalise_blanks(text: str) -> str:
@@ -101,9 +111,10 @@ def _token(token: str, costs: Mapping[str, float]) -> str:
     bare = token.strip(".,;:?\"'()[]{}…“”‘’")
     if not bare or bare in costs or bare.isdecimal():
         return token
-    for candidate in _candidates(bare):
-        if candidate in costs and len(candidate) > 1:
-            return candidate
+    if known := [one for one in _candidates(bare) if one in costs and (len(one) > 1 or one in "ai")]:
+        return min(known, key=costs.__getitem__)
+    if bare.count("_") > 1 and all(part in costs for part in bare.split("_")):
+        return bare.replace("_", " ")
     letters = _letters(bare)
     if LEAST_LENGTH <= len(letters) <= MOST_RUN_TOGETHER and (found := _segmented(letters, costs)):
         return found
@@ -111,18 +122,32 @@ def _token(token: str, costs: Mapping[str, float]) -> str:
 
 
 def _candidates(token: str) -> list[str]:
+    """The words that a token may hide. Where signs stand for letters, its letters alone are none of them."""
     forms = [token]
     if any(sign in token for sign in _SIGNS):
-        forms += [token.translate(LEET), token.translate(OTHER_LEET).translate(LEET)]
-        stripped = _EDGES.match(token)[2]
-        forms += [stripped.translate(LEET)]
+        edged = _EDGES.match(token)[2]
+        forms = [one for base in dict.fromkeys((token, edged)) for one in _spelled(base)]
     found = []
     for form in forms:
         letters = "".join(_WORD.findall(form))
         squeezed = _REPEATED.sub(r"\1\1", letters)
-        found += [letters, squeezed, _REPEATED.sub(r"\1", letters), _TWICE.sub(r"\1", squeezed)]
-        found += [_halved(letters)]
+        found += [
+            letters,
+            squeezed,
+            _REPEATED.sub(r"\1", letters),
+            _TWICE.sub(r"\1", squeezed),
+            _halved(letters),
+        ]
     return list(dict.fromkeys(one for one in found if one != token))
+
+
+def _spelled(token: str) -> list[str]:
+    """The token with signs as letters: each of those that may be an i or an l as both, where they are few."""
+    forms = [token]
+    for place, sign in enumerate(token):
+        if sign in _EITHER and len(forms) < MOST_SPELLINGS:
+            forms = [form[:place] + letter + form[place + 1 :] for form in forms for letter in "il"]
+    return [form.translate(table) for form in forms for table in (LEET, _OTHERS)]
 
 
 def _halved(letters: str) -> str:

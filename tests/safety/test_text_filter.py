@@ -1,0 +1,61 @@
+"""What the shipped filter does to texts whose templates and wording it was not made from, plain and disguised.
+
+The reduced form looks at a few texts of each template; the long form at all that the figures in docs/safety-text.md
+stand on.
+"""
+
+import pytest
+
+from safety.scorer.engine import Engine
+from safety.training import measure
+from safety.training.disguises import DISGUISES
+from safety.training.text_set import expand
+
+LEAST_RECALL, MOST_WRONG = 0.99, 0.01
+LEAST_RECALL_DISGUISED = 0.97
+
+
+@pytest.fixture(scope="module")
+def shipped() -> measure.Filter:
+    return measure.Filter(Engine())
+
+
+def require(found: dict[str, measure.Tally], recall: float, wrong: float) -> None:
+    said = "\n".join(measure.lines(found))
+    for tally in found.values():
+        for category in tally.meant:
+            assert tally.recall(category) >= recall, said
+            assert tally.wrong_share(category) < wrong, said
+
+
+def test_a_few_frozen_texts_of_each_template(shipped):
+    """So few that one more or less is a percent: the bounds are wider than the ones that the long form holds."""
+    require(measure.tallies(shipped, expand("frozen", per_template=3)), 0.93, 0.03)
+
+
+@pytest.mark.long
+def test_the_whole_frozen_split(shipped):
+    require(measure.tallies(shipped, expand("frozen", per_template=40)), LEAST_RECALL, MOST_WRONG)
+
+
+def disguised(shipped: measure.Filter, per_template: int) -> float:
+    meant = [one for one in expand("frozen", per_template=per_template) if one.category]
+    caught = sum(
+        shipped.verdict(hide(one.text), one.kind) is not None for hide in DISGUISES.values() for one in meant
+    )
+    return caught / (len(meant) * len(DISGUISES))
+
+
+@pytest.mark.long
+def test_disguised_texts_are_refused_like_plain_ones(shipped):
+    assert len(DISGUISES) >= 12
+    assert disguised(shipped, 4) >= LEAST_RECALL_DISGUISED
+
+
+def test_a_vector_is_the_one_of_the_original_library(shipped):
+    """Numpy's forward pass against known values of the sentence: nearness of texts that mean the same and not."""
+    ball, sphere, tax = shipped.engine.encoder.encode(
+        ["a red ball on grass", "a crimson sphere on a lawn", "the annual tax report of a bank"]
+    )
+    assert float(ball @ ball) == pytest.approx(1, abs=1e-5)
+    assert float(ball @ sphere) > 0.55 > 0.3 > float(ball @ tax)
