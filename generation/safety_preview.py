@@ -94,19 +94,26 @@ def _frames(now: datetime, before: policy_preview.Policies, after: policy_previe
 
 
 def _texts(now: datetime, before: policy_preview.Policies, after: policy_preview.Policies) -> list[Group]:
-    note = f"The newest of the last {BACK.days} days, each text once."
     waiting = golden_texts.unread()
     unread = f"{waiting} were not read by the stages behind the rules yet." if waiting else ""
-    kept = "Of each stored refusal the first prompt is kept, for 30 days."
+    ask = policy_seen.LaterStages()
+    looks = (
+        (
+            "Recent requests, admitted",
+            admitted(now),
+            f"The newest of the last {BACK.days} days, each text once.",
+        ),
+        (
+            "Recent requests, refused",
+            refused(now),
+            "Of each stored refusal the first prompt, kept for 30 days.",
+        ),
+        ("Golden prompts", policy_seen.golden_texts("golden"), unread),
+        ("Adversarial prompts", policy_seen.golden_texts("adversarial"), ""),
+    )
     return [
-        policy_preview.texts_group("Recent requests, admitted", admitted(now), before, after, note),
-        policy_preview.texts_group("Recent requests, refused", refused(now), before, after, kept),
-        policy_preview.texts_group(
-            "Golden prompts", policy_seen.golden_texts("golden"), before, after, unread
-        ),
-        policy_preview.texts_group(
-            "Adversarial prompts", policy_seen.golden_texts("adversarial"), before, after
-        ),
+        policy_preview.texts_group(title, subjects, before, after, note, ask)
+        for title, subjects, note in looks
     ]
 
 

@@ -5,7 +5,7 @@ happens. What was never looked at stays unknown: a scan ends at its first block,
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -236,20 +236,37 @@ def _frames_flip(subject: FramesSubject, before: Ruled, after: Ruled) -> Flip:
 
 
 def texts_group(
-    title: str, subjects: Iterable[TextSubject], now: Policies, then: Policies, note: str = ""
+    title: str,
+    subjects: Iterable[TextSubject],
+    now: Policies,
+    then: Policies,
+    note: str = "",
+    ask: Callable[[TextSubject], TextSubject | None] | None = None,
 ) -> Group:
-    """Which texts would be admitted or refused otherwise."""
+    """Which texts would be admitted or refused otherwise.
+
+    A text that a rule refused was never shown to the later stages. `ask` shows it to them where the rule would let
+    it go, and answers with their scores; None where they don't answer: it is left out then, and the note says so.
+    """
     by_class: Counter[tuple[str, str, str]] = Counter()
-    flips, looked = [], 0
+    flips, looked, unknown = [], 0, 0
     for subject in subjects:
         looked += 1
         forms = _forms(subject.text)
         one, other = refused_as(subject, forms, now), refused_as(subject, forms, then)
+        if one and not other and ask and not subject.scores:
+            known = ask(subject)
+            unknown += known is None
+            other = refused_as(known, forms, then) if known else one
         if bool(one) == bool(other):
             continue
         before, after = (REFUSED, ADMITTED) if one else (ADMITTED, REFUSED)
         by_class[one or other, before, after] += 1
         flips.append(Flip(subject, before, after, one or other))
+    if unknown:
+        note = (
+            f"{note} {unknown} more pass the rules then, but the stages behind them were not asked.".strip()
+        )
     return Group(title, looked, flips, dict(by_class), note)
 
 
@@ -267,7 +284,8 @@ def refused_as(subject: TextSubject, forms: tuple[str, ...], under: Policies) ->
         about += policy_suspensions.near(suspended, scores.shares(found, stages))
     if subject.refused_later:
         return Category(subject.refused_later).label
-    stopped = policy_suspensions.hit(about, suspended)
+    # What nobody asked the later stages about is of unknown category here; a request would be told its category.
+    stopped = policy_suspensions.hit(about, suspended) if about else None
     return f"suspended: {stopped.label}" if stopped else ""
 
 

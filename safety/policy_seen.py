@@ -1,18 +1,25 @@
 """What a preview looks at: recent scans with all that their gates said, and the golden sets."""
 
+import logging
 from collections import defaultdict
+from dataclasses import replace
 from datetime import datetime, timedelta
 
+from accounts.errors import ApiError
 from safety import golden
 from safety.models import SAMPLED_CLASSES, Scan, Verdict
 from safety.policy_preview import FramesSubject, SeenFrame, TextSubject
 from safety.policy_records import GoldenCase, GoldenFinding, GoldenReading
 from safety.postfilter import judging
 from safety.postfilter.gates import gates
+from safety.prefilter import cascade
 from safety.triggers import SAMPLE_EVERY
+
+log = logging.getLogger(__name__)
 
 BACK = timedelta(hours=24)
 MOST_SCANS = 100
+MOST_ASKED = 60  # texts that one preview shows to the scorer, some 12 ms each
 GUARD = "guard"  # the stage of which no score is kept
 NOBODY_JUDGED = "no gate could judge frame"
 ROW = ("scan_id", "frame_class", "frame_index", "gate", "score", "outcome", "evidence")
@@ -120,3 +127,23 @@ def _golden_text(case: GoldenCase, kind: str, read: GoldenReading | None) -> Tex
     topic = [read.topic] if read.topic else []
     later = read.category if read.stage == GUARD else ""
     return TextSubject(name, case.text, kind, topic, read.scores, later, case.expected)
+
+
+class LaterStages:
+    """Shows texts to the stages behind the rules: as many as a preview has time for, none once they don't answer."""
+
+    def __init__(self, most: int = MOST_ASKED) -> None:
+        self.left = most
+
+    def __call__(self, subject: TextSubject) -> TextSubject | None:
+        """The text with its scores and what it is about; None where it wasn't scored."""
+        if self.left <= 0:
+            return None
+        self.left -= 1
+        try:
+            topic, scores = cascade.scored(subject.text, subject.kind)
+        except ApiError as unanswered:
+            log.warning("a preview goes without the later stages", extra={"reason": unanswered.message})
+            self.left = 0
+            return None
+        return replace(subject, categories=subject.categories or [topic], scores=scores)

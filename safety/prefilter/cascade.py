@@ -144,6 +144,16 @@ def screen_prompt(text: str, kind: str, underway: Underway | None = None) -> Scr
     return (underway or Underway(text, kind)).finish()
 
 
+def scored(text: str, kind: str) -> tuple[str, dict[str, dict[str, float]]]:
+    """What a text is about and its scores, as `Screening.scores` has them, whatever the rules say of it.
+
+    Raises ApiError server_is_overloaded where the scorer doesn't answer.
+    """
+    live, forms = live_text(kind), readings(text, words.costs())
+    found = asking.answer(asking.begin(forms, kind, live.stages), forms, kind, live.stages)
+    return found.topic, found.stored()
+
+
 def _taken(found: Scores, live: LiveText, versions: dict[str, str | int], ms: dict[str, float]) -> Screening:
     """Admitted, unless what the text is about is suspended."""
     about = [found.topic, *policy_suspensions.near(live.suspended, scores.shares(found, live.stages))]

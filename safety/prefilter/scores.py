@@ -26,8 +26,8 @@ class Scores:
     def stored(self) -> dict[str, dict[str, float]]:
         """The figures alone, as they are kept with a request: a preview of other limits needs no scorer."""
         return {
-            "similar": {name: round(near, 4) for name, (_, near) in self.similar.items()},
-            "classified": {name: round(score, 4) for name, score in self.classified.items()},
+            "similar": {name: round(near, 6) for name, (_, near) in self.similar.items()},
+            "classified": {name: round(score, 6) for name, score in self.classified.items()},
         }
 
 

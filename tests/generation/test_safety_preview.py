@@ -22,7 +22,6 @@ from safety.policy_actions import ChangeScanPolicy, ChangeTextThreshold, Suspend
 from safety.policy_rule_actions import AddRule
 from safety.postfilter.scan import scan_frames
 from safety.prefilter.cascade import screen_prompt
-from safety.shipped import canary_pattern
 from tests.generation.api_stage import CODE, Tenant, deliver, job_of, make_clip, media_folder, tenant
 from tests.safety.clips import encoded, textured
 from tests.safety.policy_stage import guardian
@@ -63,15 +62,19 @@ def test_prompts_of_recent_requests_are_looked_at_once_each(plus):
 
 
 def test_a_refused_prompt_is_kept_with_its_versions_and_flips_where_its_rule_is_switched_off(plus):
-    response = Client().post("/v1/videos", {"model": "pocket-video", "prompt": REFUSED}, headers=plus.auth)
+    rule = Rule.objects.create(
+        pattern=r"\bzeppelins?\b", category="violence", kinds=["clip"], author="test", reason="a test"
+    )
+    prompt = "three zeppelins over grass"
+    response = Client().post("/v1/videos", {"model": "pocket-video", "prompt": prompt}, headers=plus.auth)
     assert response.status_code == 400
     row = RefusedPrompt.objects.get()
     decision = Decision.objects.get(organization=plus.organization)
-    assert (row.decision_id, row.prompt, row.kind, row.category) == (decision.pk, REFUSED, "clip", "violence")
+    assert (row.decision_id, row.prompt, row.kind, row.category) == (decision.pk, prompt, "clip", "violence")
+    assert (row.stage, row.versions["rule"]) == ("rules", f"{rule.pk} v1")
     assert row.versions["text"] >= 1
     (subject,) = safety_preview.refused(timezone.now())
-    assert (subject.text, subject.refused_later) == (REFUSED, "")
-    rule = Rule.objects.get(pattern=canary_pattern("violence"))
+    assert (subject.text, subject.refused_later) == (prompt, "")
     effect = safety_preview.effect(SwitchRule(str(rule.pk), "live", False), timezone.now())
     assert effect.groups[1].counts == [("refused", "admitted", 1)]
 
@@ -166,20 +169,25 @@ def test_a_suspended_category_of_the_filter_takes_what_comes_near_to_it():
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("classifier_score", 0.001), ("similarity_score", 0.05), ("similarity_score", 1.01)]
+    ("field", "scores"), [("classifier_score", "classified"), ("similarity_score", "similar")]
 )
-def test_a_preview_of_a_text_threshold_equals_the_replay(plus, field, value):
+def test_a_preview_of_a_text_threshold_equals_the_replay(plus, field, scores):
     client = Client()
     prompts = (BALL, STAR, "fireworks over a city", "a knight on a horse at the gate of a castle")
     for prompt in prompts:
         make_clip(client, plus, prompt=prompt)
-    action = ChangeTextThreshold("violence/clip", field, value)
+    stored = list(Job.objects.values_list(f"screening__scores__{scores}", flat=True))
+    by_category = {name: sorted(one[name] for one in stored) for name in stored[0]}
+    # A category for which the filter tells two of the four from the others.
+    category = max(by_category, key=lambda name: by_category[name][2] - by_category[name][1])
+    _, low, high, _ = by_category[category]
+    action = ChangeTextThreshold(f"{category}/clip", field, (low + high) / 2)
     told = safety_preview.effect(action, timezone.now())
     assert told.groups[0].looked == len(prompts)
     entry = actions.perform(action, guardian(), "a test", None)
     happened = {prompt for prompt in prompts if not screen_prompt(prompt, "clip").allowed}
     assert {flip.subject.text for flip in told.groups[0].flips} == happened
-    assert bool(happened) == (value < 1)
+    assert len(happened) == 2
     for prompt in happened:
         screening = screen_prompt(prompt, "clip")
         assert screening.versions["threshold"].endswith(f"+o{entry.undo['override']}")
