@@ -105,6 +105,8 @@ def _sidecar(entry: Mapping) -> list[Gate]:
         raise GatesFileInvalid(f"{entry['id']}: images is one of {', '.join(IMAGES)}")
     if not str(entry["url"]).startswith(("http://", "https://")):
         raise GatesFileInvalid(f"{entry['id']}: url begins with http:// or https://")
+    if not isinstance(entry.get("sees_faces", False), bool):
+        raise GatesFileInvalid(f"{entry['id']}: sees_faces is true or false")
     return [
         Sidecar(
             entry["id"],
@@ -114,6 +116,7 @@ def _sidecar(entry: Mapping) -> list[Gate]:
             float(seconds),
             images,
             entry.get("token_env", ""),
+            sees_faces=entry.get("sees_faces", False),
         )
     ]
 
@@ -130,5 +133,5 @@ KINDS: Mapping[str, tuple[Callable[[Mapping], list[Gate]], set[str]]] = {
     "image_folder": (_classifier, MODEL_KEYS | {"classes"}),
     "onnx": (_classifier, MODEL_KEYS | {"classes"}),
     "likeness": (_likeness, MODEL_KEYS | {"parts"}),
-    "sidecar": (_sidecar, {"url", "classes", "seconds", "images", "token_env"}),
+    "sidecar": (_sidecar, {"url", "classes", "seconds", "images", "token_env", "sees_faces"}),
 }

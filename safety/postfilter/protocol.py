@@ -37,6 +37,7 @@ class Gate(Protocol):
     version: str
     classes: frozenset[str]  # the frame classes it can be asked for
     judges_unseen: bool  # can it judge a picture that nobody registered or painted? Canaries and lists can't.
+    # A gate that also has `sees_faces = True` counts the faces in a frame: in its evidence for likeness, as `faces`.
 
     def prepare(self, frame_class: str) -> Look | None:
         """What to call with the frames; called in the scan's own thread, so it may read the database.

@@ -53,6 +53,7 @@ class Sidecar:
     images: str = "png"
     token_env: str = ""
     judges_unseen: bool = True
+    sees_faces: bool = False  # does its evidence for likeness say in `faces` how many a frame has?
 
     def prepare(self, frame_class: str) -> Look:
         return lambda frames: self._ask(frame_class, frames)
