@@ -33,7 +33,7 @@ CATEGORIES = {
     "code": ("child_safety", "jailbreak", "prompt_injection"),
 }
 STRENGTH = 20.0  # 1 / regularisation, of the softmax over categories
-FOLDS = 4
+FOLDS = 3
 UNTOLD = "any"  # the topic of benign texts whose topic nobody told
 BENIGN_REFUSED = 0.004  # of the benign texts a category may refuse so many where that is what recall costs
 
@@ -92,7 +92,7 @@ def _softmax(rows: np.ndarray, wanted: np.ndarray, order: Sequence[str], strengt
     """float32 [features + 1, classes] in the given order; the last row is the intercept."""
     from sklearn.linear_model import LogisticRegression
 
-    fitted = LogisticRegression(C=strength, max_iter=300).fit(rows, wanted)
+    fitted = LogisticRegression(C=strength, max_iter=150).fit(rows, wanted)
     places = [list(fitted.classes_).index(name) for name in order]
     return np.vstack([fitted.coef_[places].T, fitted.intercept_[places]]).astype(np.float32)
 
@@ -113,8 +113,10 @@ def _leads(whole: Split, order: list[str], say: Callable[[str], None]) -> dict[s
         found[kind] = {}
         for name in names:
             own = lead[:, order.index(name)]
-            harmless = own[(kinds == kind) & (whole.categories == BENIGN)]
-            meant = own[(kinds == kind) & (whole.categories == name)]
+            # Prose in code is judged as any other: with so few kinds of benign code, its points lean on clips too.
+            counted = kinds == kind if kind == "clip" else np.isin(kinds, ("clip", "code"))
+            harmless = own[counted & (whole.categories == BENIGN)]
+            meant = own[counted & (whole.categories == name)]
             found[kind][name] = round(_between(harmless, meant), 4)
             recall = float((meant >= found[kind][name]).mean())
             refused = float((harmless >= found[kind][name]).mean())
