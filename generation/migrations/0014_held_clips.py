@@ -23,7 +23,8 @@ BEGIN
   END IF;
   RETURN NEW;
 END $$;
-CREATE TRIGGER asset_scanned_and_signed BEFORE INSERT ON generation_asset
+-- By its name it fires after the one that asks for the fence.
+CREATE TRIGGER asset_was_scanned_and_signed BEFORE INSERT ON generation_asset
   FOR EACH ROW EXECUTE FUNCTION generation_asset_scanned_and_signed();
 
 -- A file whose credentials no longer hold is delivered by nobody, a repeat of its clip included.
@@ -44,7 +45,7 @@ CREATE TRIGGER job_ab_not_quarantined BEFORE UPDATE ON generation_job FOR EACH R
 UNGUARD = """
 DROP TRIGGER job_ab_not_quarantined ON generation_job;
 DROP FUNCTION generation_job_not_quarantined();
-DROP TRIGGER asset_scanned_and_signed ON generation_asset;
+DROP TRIGGER asset_was_scanned_and_signed ON generation_asset;
 DROP FUNCTION generation_asset_scanned_and_signed();
 """
 

@@ -123,7 +123,8 @@ class Service:
         """Delivered once and charged once, the very same clip; then deleted, so that it can be made again."""
         assert clip["status"] == "completed", clip
         assert clip["backlot"]["steps_run"] == clip["backlot"]["steps"]
-        files = self.rows("SELECT fence FROM generation_asset WHERE job_id = %s", self.job_id(clip["id"]))
+        query = "SELECT fence FROM generation_asset WHERE job_id = %s AND role = 'video'"
+        files = self.rows(query, self.job_id(clip["id"]))
         fence = self.row("SELECT fence FROM generation_job WHERE id = %s", self.job_id(clip["id"]))
         assert files == [fence]
         assert (self.unsigned_digest(clip), self.charges(clip)) == calm
@@ -146,7 +147,8 @@ class Service:
     def unsigned_digest(self, clip: dict) -> str:
         """sha256 of the delivered clip as it was encoded and scanned, before it was signed."""
         query = """SELECT c.unsigned_digest FROM safety_credential c JOIN generation_job j
-                       ON j.id::text = c.subject AND j.fence = c.fence WHERE j.id = %s AND c.state = 'Trusted'"""
+                       ON j.id::text = c.subject AND j.fence = c.fence
+                    WHERE j.id = %s AND c.state = 'Trusted' AND c.scanned_digest IS NULL"""
         return self.row(query, self.job_id(clip["id"]))[0]
 
     def charges(self, clip: dict) -> list[int]:

@@ -218,7 +218,8 @@ def judge(soak: Soak) -> dict:
         if len(customer.charges(clip)) != 1 or customer.charges(clip)[0] <= 0:
             found["charges"].append((key, customer.charges(clip)))
         fence = customer.row("SELECT fence FROM generation_job WHERE id = %s", job)
-        if customer.rows("SELECT fence FROM generation_asset WHERE job_id = %s", job) != [fence]:
+        files = "SELECT fence FROM generation_asset WHERE job_id = %s AND role = 'video'"
+        if customer.rows(files, job) != [fence]:
             found["files"].append(key)
         redone, too_much = redone_of(customer, job)
         most_redone = max(most_redone, redone)
