@@ -9,18 +9,21 @@ import bench
 from bench.scratch import scratch_run
 
 OWN = {"__main__", "harness", "open_loop", "raw_admission", "scratch", "tickets", "wan_shapes"}
-OWN |= {"rush_live", "rush_traffic", "rush_worker", "gate_models", "safety_frames"}
+OWN |= {"rush_live", "rush_traffic", "rush_worker", "gate_models"}
+PARTS = {"safety_frames"}  # belong to another benchmark, and may be run alone
 
 
 def names() -> list[str]:
     """The benchmarks that there are: the modules of this folder, less the harness."""
-    return sorted(module.name for module in pkgutil.iter_modules(bench.__path__) if module.name not in OWN)
+    return sorted(
+        module.name for module in pkgutil.iter_modules(bench.__path__) if module.name not in OWN | PARTS
+    )
 
 
 def chosen(arguments: list[str]) -> list[str]:
     """The benchmarks named on the command line, or all of them."""
     known = names()
-    unknown = [name for name in arguments if name not in known]
+    unknown = [name for name in arguments if name not in known and name not in PARTS]
     if unknown:
         sys.exit(f"bench: no benchmark {', '.join(unknown)}; there are: {', '.join(known) or 'none'}")
     return arguments or known
