@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from accounts.models import AuditEntry
 from generation import review_delivery, review_frames, withdrawal
 from generation.models import ReviewPull, State, Withdrawal
-from safety import incidents, review
+from safety import incidents, reports, review
 from safety.models import (
     Exposure,
     ReviewClaim,
@@ -125,6 +125,30 @@ def test_child_safety_has_no_clear_picture_at_all_and_no_way_to_ask(folder):
     assert job.prompt not in page
     assert client.post(f"{ROOM}review/{item.pk}/reveal").status_code == 403
     assert Exposure.objects.count() == 0
+
+
+def test_an_item_that_becomes_child_safety_leaves_no_clear_picture(folder):
+    owner = tenant("plus")
+    job = delivered(folder, owner)
+    asked = {"content_type": "application/json", "headers": owner.auth}
+    Client().post("/api/reports", {"clip": job.public_id, "category": "violence"}, **asked)
+    item = ReviewItem.objects.get()
+    review_frames.prepare()
+    item.refresh_from_db()
+    client, user = desk("child_safety")
+    client.post(f"{ROOM}review/{item.pk}/claim")
+    client.post(f"{ROOM}review/{item.pk}/reveal")
+    frame = f"{ROOM}review/{item.pk}/frames/{item.frames[0]}.webp"
+    assert client.get(frame + "?clear").content != client.get(frame).content
+    reports.submit(
+        item.subject, item.digest, category="child_safety", text="", reporter="user:0", organization=None
+    )
+    assert client.get(frame + "?clear").status_code == 404  # until its pictures are made again
+    review_frames.prepare()
+    item.refresh_from_db()
+    assert client.get(frame + "?clear").content == client.get(frame).content
+    assert review_frames.read(item, item.frames[0], "clear") is None
+    assert item.frames
 
 
 def test_over_the_limit_the_page_refuses_with_words(folder):
