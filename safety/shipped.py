@@ -15,6 +15,33 @@ PUBLIC_NAMES = (
     "emmanuel macron|narendra modi|taylor swift|elon musk|beyonc[eé]|cristiano ronaldo|lionel messi|tom cruise|"
     "scarlett johansson|pope (?:francis|leo|benedict)|king charles|oprah winfrey|bill gates|mark zuckerberg"
 )
+# First names of known people in the training split: before a surname they name a person, known or private.
+FIRST_NAMES = (
+    "Abraham|Adam|Adolf|Alanis|Albert|Alexander|Alexei|Amy|Andrew|Andy|Angela|Anne|Anthony|"
+    "Antonio|Aretha|Ariana|Arnold|Ashton|Audrey|Barack|Barbra|Ben|Benedict|Billie|Boris|Bradley|"
+    "Britney|Bruce|Bruno|Cameron|Carl|Carlos|Cate|Celine|Charlize|Chris|Christian|Christina|"
+    "Christopher|Cindy|Claudia|Clint|Colin|Conan|Conor|Cristiano|Cyndi|Daniel|David|Deepika|"
+    "Denzel|Diane|Diego|Dmitry|Donald|Doug|Dustin|Dwayne|Eddie|Edward|Elizabeth|Ellen|Elon|Elton|"
+    "Elvis|Emma|Emmanuel|Enrique|Ethan|Eva|Ewan|Fernando|Fidel|Floyd|Francois|Franklin|Freddie|"
+    "Frida|Friedrich|Gareth|Gary|Gavin|George|Gerald|Gerard|Gerhard|Gigi|Giuseppe|Gordon|Graham|"
+    "Greta|Gustavo|Gwen|Gwyneth|Halle|Harrison|Heidi|Helen|Helmut|Herbert|Hillary|Hugh|Hugo|"
+    "Idris|Imran|Ivanka|Jacinda|Jack|Jackie|Jacob|Jacques|Jake|James|Jamie|Janet|Jared|Jason|"
+    "Javier|Jean|Jeffrey|Jenna|Jennifer|Jens|Jeremy|Jerome|Jerry|Jessica|Jill|Jim|Jimmy|Joaquin|"
+    "Jodie|Joe|John|Johnny|Jon|Joseph|Judi|Julia|Julian|Juliette|Justin|Kanye|Karim|Karl|Kate|"
+    "Katy|Keira|Kendall|Kevin|Kim|Kirsten|Kobe|Kristen|Kurt|Kylian|Kylie|Larry|Leonard|Lewis|"
+    "Liam|Lindsey|Lionel|Liz|Logan|Luciano|Luka|Lupita|Magnus|Malala|Manuel|Marco|Margaret|"
+    "Margot|Maria|Mariah|Marilyn|Mario|Marion|Marissa|Markus|Marlon|Martha|Martin|Matt|Matteo|"
+    "Matthew|Megan|Meghan|Melania|Michael|Michelle|Mike|Mikhail|Mila|Miley|Millie|Mohamed|Monica|"
+    "Morgan|Muhammad|Nancy|Naomi|Narendra|Natalie|Neil|Nelson|Nick|Nicki|Nicola|Nicolas|Nicole|"
+    "Nigel|Noam|Norah|Novak|Olivia|Omar|Oprah|Oscar|Owen|Ozzy|Pablo|Paul|Pedro|Penelope|Pete|"
+    "Pharrell|Phil|Phoebe|Placido|Priyanka|Quentin|Rachel|Rafael|Rahul|Ralph|Reese|Renee|Richard|"
+    "Ricky|Ridley|Ringo|Rishi|Robbie|Robert|Roberto|Rodrigo|Roger|Ron|Ronald|Rowan|Rupert|"
+    "Russell|Ryan|Sacha|Sam|Samuel|Sandra|Sarah|Scarlett|Scott|Sean|Sebastian|Selena|Sergey|"
+    "Sergio|Shaquille|Sigourney|Silvio|Simon|Simone|Sofia|Sophia|Stephen|Steve|Steven|Stevie|"
+    "Sylvester|Taylor|Ted|Theresa|Thierry|Tim|Tina|Tom|Tony|Trevor|Uma|Usain|Viktor|Vladimir|"
+    "Volodymyr|Warren|Wayne|Wes|Whitney|Whoopi|Willem|Winona|Winston|Wolfgang|Yasser|Yulia|Zac|"
+    "Zinedine|Zlatan"
+)
 MINOR = (
     r"(?:child(?:ren)?|kid(?:s|die)?|minors?|underaged?|toddlers?|infants?|school(?:girl|boy)s?|preteens?)"
 )
@@ -111,6 +138,45 @@ RULES: tuple[tuple[str, tuple[str, ...], str, str], ...] = (
         r"\b(?:mass|school) shooting\b|\bsuicide bomb\w*|\b(?:person|man|woman|people|victim)s? "
         r"(?:being |getting )?(?:stabbed|lynched|burned alive|shot to death)\b",
         "Violence against people.",
+    ),
+    (
+        "likeness",
+        (CLIP,),
+        rf"(?-i:\b(?:{FIRST_NAMES}) (?:(?:[A-Z]\.|[Dd]e|[Dd]i|[Vv]an|[Vv]on|[Ll]a|[Bb]in) ){{0,2}}"
+        r"(?:Mc|Mac|O'|D')?[A-Z][a-z]{2,}\b)",
+        "Names a person by first name and surname, as written with capitals.",
+    ),
+    (
+        "violence",
+        (CLIP,),
+        r"\b(?:murder(?:ed|ing|s (?:a|an|the|his|her|their))|slaughter(?:s|ed|ing)? (?:a|the|his|her|people|"
+        r"families)|"
+        r"butcher(?:s|ed|ing) (?:a|an|the|his|her|people)|massacring|strangl(?:e[ds]?|ing)|throttl(?:ed|"
+        r"ing) (?:a|the|his|her)|"
+        r"garrott?(?:e[ds]?|ing)|eviscerat\w+|impal(?:e[ds]?|ing)|bludgeon\w*|lynch(?:e[ds]|ing)|maim(?:ed|ing|s)|"
+        r"knif(?:ed|ing)|stabb(?:ed|ing)|gunn(?:ed|ing) down|flayed|scalped|crucif(?:ied|ying)|"
+        r"(?:beaten|kicked|stoned|choked|burned|burnt|clubbed|trampled|frozen|whipped|shot|stabbed|starved) to death|"
+        r"beat(?:en|ing|s)? (?:\w+ ){0,2}(?:bloody|unconscious|senseless|to a pulp)|clubb(?:ed|ing) (?:to|a|"
+        r"the|him|her)|"
+        r"hack(?:s|ed|ing)? (?:\w+ ){0,2}(?:apart|to pieces|to death)|set (?:\w+ ){0,3}(?:ablaze|"
+        r"on fire) alive|burn(?:ed|t|ing) alive)\b",
+        "Violence against a person or an animal that is drawn out or deadly.",
+    ),
+    (
+        "violence",
+        (CLIP,),
+        r"\b(?:blood[- ](?:soaked|spattered|splattered|drenched|covered)|(?:spray|spurt|gush|pool|puddle|"
+        r"splatter|drip)\w* "
+        r"(?:of |with |out )?(?:blood|gore|guts)|blood (?:spray|splatter|splash|spurt|gush|pour|stream|drip)\w*|"
+        r"(?:severed|cut[- ]off|chopped[- ]off|torn[- ]off|ripped[- ]off) (?:head|limb|hand|arm|finger|leg|"
+        r"ear|foot)s?|"
+        r"(?:mangled|mutilated|charred|headless|butchered|hacked|gutted|rotting|lifeless) (?:corpse|bod(?:y|"
+        r"ies)|torso|remains|limbs)\w*|"
+        r"(?:slit|slashed|cut) (?:open )?throats?|(?:spilled|spilling|hanging|torn[- ]out) (?:guts|intestines|"
+        r"entrails|organs)|"
+        r"(?:crushed|smashed|split|cracked) skulls?|gaping wounds?|open (?:flesh|chest) wounds?|"
+        r"heads? on (?:a )?(?:spike|pike|stick)s?)\b",
+        "Injuries and remains shown in detail.",
     ),
     (
         "deception",

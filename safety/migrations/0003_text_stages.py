@@ -8,10 +8,11 @@ import pgtrigger.migrations
 from django.conf import settings
 from django.db import migrations, models
 
-from safety import shipped_examples
+from safety import shipped, shipped_examples
 
 
 def plant(apps, schema_editor):
+    shipped.plant(apps.get_model("safety", "Rule"), apps.get_model("safety", "Threshold"))
     shipped_examples.plant(apps.get_model("safety", "TextExample"), apps.get_model("safety", "TextThreshold"))
 
 

@@ -73,7 +73,8 @@ def deciphered(text: str, costs: Mapping[str, float]) -> tuple[str, bool]:
 
     And whether it was turned round.
     """
-    folded = plain_letters(normalise_blanks(text))
+    # Capitals first: a Greek Ν looks like N, and once its case is folded like v.
+    folded = plain_letters(normalise_blanks(plain_letters(text)))
     joined = _SPACED.sub(lambda match: _together(match[0], costs), folded)
     straight = _turned(joined, costs) if _known_share(joined, costs) < TURNED_BELOW else joined
     tokens = [_token(token, costs) for token in _rejoined(straight.split(), costs)]

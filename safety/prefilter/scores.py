@@ -82,16 +82,21 @@ def shares(scores: Scores, stages: Stages) -> dict[str, float]:
 
 
 def first_hit(scores: Scores, stages: Stages) -> Hit | None:
-    """Nearness to an example before the classifier, child safety before other categories."""
+    """Nearness to an example before the classifier; of several categories child safety, else the one furthest over."""
     for limit in stages.limits:
         example, near = scores.similar.get(limit.category, (None, -1.0))
         if near >= limit.similarity:
             return Hit("similarity", limit.category, near, limit.similarity, limit.version, example)
-    for limit in stages.limits:
-        score = scores.classified[limit.category]
-        if score >= limit.classifier:
-            return Hit("classifier", limit.category, score, limit.classifier, limit.version)
-    return None
+    hits = [
+        Hit("classifier", limit.category, scores.classified[limit.category], limit.classifier, limit.version)
+        for limit in stages.limits
+        if scores.classified[limit.category] >= limit.classifier
+    ]
+    return max(hits, key=_precedence, default=None)
+
+
+def _precedence(hit: Hit) -> tuple[bool, float]:
+    return hit.category == "child_safety", hit.score / hit.limit
 
 
 def guard_hit(found: Mapping[str, float], stages: Stages) -> Hit | None:

@@ -61,7 +61,8 @@ class Filter:
             if answer["similar"].get(name, [0, -1])[1] >= shipped_examples.NEAR[kind, name]:
                 return "similarity", name
         hits = [name for name in order if answer["scores"][name] >= shipped_examples.REFUSES_AT]
-        return ("classifier", hits[0]) if hits else None
+        named = max(hits, key=lambda name: (name == "child_safety", answer["scores"][name]), default=None)
+        return ("classifier", named) if named else None
 
 
 def tallies(under: Filter, texts: Iterable[Labelled]) -> dict[str, Tally]:

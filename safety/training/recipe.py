@@ -123,6 +123,9 @@ def _leads(whole: Split, order: list[str], say: Callable[[str], None]) -> dict[s
             say(
                 f"{kind} {name}: lead {found[kind][name]:.2f}, recall {recall:.4f}, refused {refused:.4f} (left out)"
             )
+    for name, lead_in_code in found["code"].items():
+        # Benign code that sounds like an attack is rare in the sets and weighs much here, and the last fit has seen it.
+        found["code"][name] = round((lead_in_code + found["clip"][name]) / 2, 4)
     return found
 
 
@@ -130,6 +133,10 @@ def _between(harmless: np.ndarray, meant: np.ndarray) -> float:
     """Midway where the two keep apart; else as low as the benign texts allow."""
     low, high = np.quantile(harmless, 1 - BENIGN_REFUSED), np.quantile(meant, 0.005)
     return float((low + high) / 2 if low < high else low)
+
+
+def _version(weights: bytes, leads: dict) -> str:
+    return hashlib.sha256(weights + json.dumps(leads, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def _fold(template: str) -> int:
@@ -143,7 +150,7 @@ def _write(
     weights = save({name: np.ascontiguousarray(value, dtype=np.float32) for name, value in tensors.items()})
     digest = hashlib.sha256(weights).hexdigest()
     manifest = {
-        "version": f"text-filter-{digest[:8]}",
+        "version": f"text-filter-{_version(weights, leads)}",
         "sha256": digest,
         "encoder": fingerprint,
         "width": int(tensors["examples"].shape[1]),

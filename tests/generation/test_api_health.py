@@ -35,6 +35,7 @@ def test_ready_with_a_live_worker_in_every_pool(client):
         "missing": [],
         "database": "ok",
         "redis": "ok",
+        "scorer": "ok",
         "workers": {"clips": 1, "code": 2},
     }
     assert response.headers["Cache-Control"] == "no-store"
@@ -60,6 +61,14 @@ def test_not_ready_without_redis(client, settings):
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
     response = client.get("/readyz")
     assert (response.status_code, response.json()["missing"]) == (503, ["redis"])
+
+
+def test_not_ready_without_a_scorer(client, settings, tmp_path):
+    worker("clips"), worker("code")
+    settings.SCORERS = [f"unix:{tmp_path / 'nobody'}"]
+    response = client.get("/readyz")
+    assert (response.status_code, response.json()["missing"]) == (503, ["scorer"])
+    assert response.json()["scorer"] == "Unanswered"
 
 
 def test_not_ready_without_the_database_and_quick_to_say_so(client, monkeypatch):
