@@ -238,6 +238,13 @@ GUARD_URL = env.text("GUARD_URL", "")
 GUARD_KEY = env.text("GUARD_KEY", "")
 GUARD_DEADLINE_MS = env.integer("GUARD_DEADLINE_MS", 3000, least=20, most=60_000)
 
+# Evaluations: who rates clips against their prompts (empty: the attribute detector of the shipped model's world), and
+# the feature network of the coherence distance (empty: the small one that ships).
+EVALUATION_JUDGE_URL = env.text("EVALUATION_JUDGE_URL", "")
+EVALUATION_JUDGE_MODEL = env.text("EVALUATION_JUDGE_MODEL", "")
+EVALUATION_JUDGE_KEY = env.text("EVALUATION_JUDGE_KEY", "")
+EVALUATION_FEATURES = env.text("EVALUATION_FEATURES", "")
+
 CELERY_BROKER_URL = REDIS_URL
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = False

@@ -10,6 +10,13 @@ from django.db import models
 from django.db.models import F, Q, Value
 
 from generation.evaluation.records import Evaluation
+from generation.evaluation_records import (
+    CoherenceLabel,
+    CoherenceThreshold,
+    EvaluationCase,
+    EvaluationRun,
+    OnlineMeasure,
+)
 from generation.fleet import (
     Kind,
     Lane,
@@ -37,8 +44,12 @@ __all__ = [
     "OPEN_STATES",
     "Asset",
     "Attempt",
+    "CoherenceLabel",
+    "CoherenceThreshold",
     "EndpointLoad",
     "Evaluation",
+    "EvaluationCase",
+    "EvaluationRun",
     "InputImage",
     "Job",
     "JobEvent",
@@ -47,6 +58,7 @@ __all__ = [
     "LaneOrganization",
     "LaneOverride",
     "ModelLoad",
+    "OnlineMeasure",
     "Pool",
     "PoolOverride",
     "PoolSettings",

@@ -1,4 +1,8 @@
-"""Evaluations of models: how well clips follow unseen prompts, and the deploy gate. `evals list` shows what was run."""
+"""Evaluations: of models (`prompts`, `deploy`), of a release (`deploy-gate`), of the whole pipeline (`weekly`).
+
+`online` measures delivered clips; `reference` makes the distribution that coherence is measured against; `list` shows
+what was run.
+"""
 
 import getpass
 import json
@@ -11,6 +15,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from accounts.errors import ApiError
 from generation import registry, rollout
+from generation.evaluation import command as evals_pipeline
 from generation.evaluation import measured
 from generation.models import Evaluation
 
@@ -19,7 +24,9 @@ MOST_AT_ONCE = 2
 
 
 class Command(BaseCommand):
-    help = "Evaluate a model: evals prompts, evals deploy, evals list."
+    help = (
+        "Evaluate a model (prompts, deploy), a release (deploy-gate) or the whole pipeline (weekly, online)."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         suites = parser.add_subparsers(dest="suite", required=True)
@@ -53,12 +60,16 @@ class Command(BaseCommand):
         deploy.add_argument(
             "--promote", action="store_true", help="and make it the active one where it passes"
         )
+        evals_pipeline.add_arguments(suites)
         listed = suites.add_parser("list", help="what was run")
         listed.add_argument("--model")
 
     def handle(self, *args: object, **options: object) -> None:
         try:
-            getattr(self, f"_{options['suite']}")(options)
+            if options["suite"] in evals_pipeline.RUNS:
+                evals_pipeline.RUNS[options["suite"]](options, self.stdout, _Progress(self.stderr), _author())
+            else:
+                getattr(self, f"_{options['suite']}")(options)
         except ApiError as error:
             raise CommandError(error.message) from error
 
