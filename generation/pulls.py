@@ -18,7 +18,7 @@ from accounts.models import Organization, StaffRole, User
 from generation import review_delivery
 from generation.models import Asset, Job, Kind, RegisteredModel, ReviewPull, State
 from safety import review
-from safety.models import Category, ReviewClass
+from safety.models import PromptCategory, ReviewClass
 from safety.prefilter.patterns import BadPattern, compile_pattern
 
 BATCH = 200
@@ -41,7 +41,7 @@ class Window:
         if not self.since < self.until or self.until - self.since > LONGEST:
             message = f"Give a span that begins before it ends and is {LONGEST.days} days long at most."
             raise ApiError("invalid_value", message, param="since")
-        if self.category and self.category not in Category.values:
+        if self.category and not PromptCategory.objects.filter(pk=self.category).exists():
             raise ApiError("invalid_value", "There is no such category of prompts.", param="category")
         if self.pattern:
             try:

@@ -99,9 +99,8 @@ class ReviewPull(models.Model):
     since = models.DateTimeField()
     until = models.DateTimeField()
     pattern = models.TextField(blank=True, default="")  # RE2, on the prompt
-    category = models.CharField(
-        max_length=20, blank=True, default=""
-    )  # of the prompt, as admission stored it
+    # What the prompt is about, as admission stored it (a slug of PromptCategory).
+    category = models.CharField(max_length=30, blank=True, default="")
     organization = models.ForeignKey(
         "accounts.Organization", null=True, on_delete=models.PROTECT, related_name="+"
     )

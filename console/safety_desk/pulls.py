@@ -15,7 +15,7 @@ from accounts.models import AuditEntry, Organization, StaffRole, User
 from generation import pulls
 from generation.models import RegisteredModel, ReviewPull
 from generation.pulls import PullIntoReview, Window
-from safety.models import Category, ReviewClass
+from safety.models import PromptCategory, ReviewClass
 
 ROLE = StaffRole.Role.TRUST_SAFETY
 ASKED = ("since", "until", "pattern", "category", "organization", "model", "class")
@@ -75,7 +75,7 @@ def _page(request: HttpRequest, asked, error: ApiError | None = None) -> HttpRes
         "given": given,
         "preview": preview,
         "error": error,
-        "categories": Category.choices,
+        "categories": PromptCategory.objects.order_by("label").values_list("slug", "label"),
         "classes": ReviewClass.choices,
         "models": RegisteredModel.objects.filter(kind="clip").order_by("name", "revision"),
         "pulls": ReviewPull.objects.select_related("organization", "model").order_by("-pk")[:SHOWN],

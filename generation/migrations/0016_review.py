@@ -98,7 +98,7 @@ class Migration(migrations.Migration):
                 ('since', models.DateTimeField()),
                 ('until', models.DateTimeField()),
                 ('pattern', models.TextField(blank=True, default='')),
-                ('category', models.CharField(blank=True, default='', max_length=20)),
+                ('category', models.CharField(blank=True, default='', max_length=30)),
                 ('review_class', models.CharField(max_length=20)),
                 ('withhold', models.BooleanField(default=True)),
                 ('author', models.CharField(max_length=254)),

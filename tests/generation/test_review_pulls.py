@@ -75,6 +75,8 @@ def test_pattern_organization_and_model_narrow_it_down():
     assert PullIntoReview(window(pattern=r"blue\s+square")).preview().after["clips"] == 2
     assert PullIntoReview(window(organization=owner.organization)).preview().after["clips"] == 2
     assert PullIntoReview(window(model=wanted[0].model)).preview().after["clips"] == 4
+    Job.objects.filter(pk=wanted[0].pk).update(screening={"category": "violence"})
+    assert PullIntoReview(window(category="violence")).preview().after["clips"] == 1
     actions.perform(PullIntoReview(window(pattern="BLUE")), reviewer(), "pattern")
     assert set(ReviewItem.objects.values_list("subject", flat=True)) == {str(job.pk) for job in wanted}
 
