@@ -20,6 +20,7 @@ from safety import chain, timestamps
 logger = logging.getLogger(__name__)
 
 LOCAL, OFF = "local", "off"
+HOST = "127.0.0.1"
 FOLDER = "time-stamps"
 KEPT = "time-stamp-anchors"
 MOST_BYTES = 10_000  # a request is about 100
@@ -74,11 +75,20 @@ def _local(signing_root: Path, now: datetime) -> str:
         found = _running
         if found and (found.pid, found.folder) == (os.getpid(), signing_root):
             return found.url
-        server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(authority(signing_root, now)))
+        server = ThreadingHTTPServer((HOST, 0), _handler(authority(signing_root, now)))
         server.daemon_threads = True
         threading.Thread(target=server.serve_forever, name="time-stamps", daemon=True).start()
-        _running = _Running(os.getpid(), signing_root, f"http://127.0.0.1:{server.server_port}/")
+        _past_proxies()
+        _running = _Running(os.getpid(), signing_root, f"http://{HOST}:{server.server_port}/")
         return _running.url
+
+
+def _past_proxies() -> None:
+    """The C2PA library asks through the proxy that the environment names, which can't reach this process."""
+    for name in ("NO_PROXY", "no_proxy"):
+        hosts = [host for host in os.environ.get(name, "").split(",") if host]
+        if HOST not in hosts:
+            os.environ[name] = ",".join([*hosts, HOST])
 
 
 def _handler(stamping: timestamps.Authority) -> type[BaseHTTPRequestHandler]:

@@ -102,6 +102,17 @@ def test_a_time_stamp_service_that_does_not_answer_makes_signing_fail(scanned, t
     assert OperationalEvent.objects.get().kind == "signing.unavailable"
 
 
+@pytest.mark.django_db
+def test_a_proxy_in_the_environment_does_not_stand_before_the_own_authority(scanned, tmp_path, monkeypatch):
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "example.test")
+    provenance.sign(scanned, tmp_path / "signed.mp4", CLAIMS)
+    assert "time_stamp" in provenance.verify(tmp_path / "signed.mp4").claims
+    assert os.environ["NO_PROXY"] == "example.test,127.0.0.1"
+
+
 def test_an_answer_says_what_was_stamped_when_and_by_whom(authority):
     now = datetime(2026, 11, 22, 3, 4, 5, 600_000, tzinfo=UTC)
     answer = tsp.TimeStampResp.load(timestamps.reply(request(), authority, now))
