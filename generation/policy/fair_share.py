@@ -67,27 +67,17 @@ def choose_lane(lanes: Sequence[LaneView], virtual_time: float) -> Choice | None
     if not backlogged:
         return None
     new_virtual_time = max(virtual_time, min([lane.tag for lane in backlogged]))
-    below = _below_floor(backlogged, sum([lane.recent_gpu_ms for lane in lanes]))
+    recent_gpu_ms = sum([lane.recent_gpu_ms for lane in lanes])
+    below = [lane for lane in backlogged if lane.recent_gpu_ms < lane.floor * recent_gpu_ms]
     if below:
-        _, _, slug, lane = max(below)
-        return Choice(slug, lifted(lane.tag, virtual_time, lane.owed), new_virtual_time, "floor")
+        lane = max(
+            below, key=lambda lane: (lane.floor - lane.recent_gpu_ms / recent_gpu_ms, lane.weight, lane.slug)
+        )
+        return Choice(lane.slug, lifted(lane.tag, virtual_time, lane.owed), new_virtual_time, "floor")
     start, _, slug = min(
         [(lifted(lane.tag, virtual_time, lane.owed), -lane.weight, lane.slug) for lane in backlogged]
     )
     return Choice(slug, start, new_virtual_time, "share")
-
-
-def _below_floor(
-    backlogged: Sequence[LaneView], recent_gpu_ms: float
-) -> list[tuple[float, float, str, LaneView]]:
-    """By how much the shares of all recent GPU-time lie under the lanes' floors, where they do; none where nothing ran
-    recently. With weight and name, which break ties."""
-    if recent_gpu_ms <= 0:
-        return []
-    shortfalls = [
-        (lane.floor - lane.recent_gpu_ms / recent_gpu_ms, lane) for lane in backlogged if lane.floor
-    ]
-    return [(short, lane.weight, lane.slug, lane) for short, lane in shortfalls if short > 0]
 
 
 # The comparisons below are written out: a simulated hour of a fleet makes a million of them.

@@ -203,12 +203,12 @@ class VirtualPool:
 
     def claim(self, now: float) -> tuple[Lane, Job] | None:
         """The next job and its lane, or None where nothing may run; tags are charged with the estimate."""
-        if self._to_correct:
+        if now > self._at:
             self._forget(now)
+        if self._to_correct:
             self._correct()
         if not self.waiting:
             return None
-        self._forget(now)
         for lane in self._views:
             lane.eligible = lane.waiting > 0 and lane.first() is not None
         choice = fair_share.choose_lane(self._views, self.virtual_time)
@@ -296,11 +296,10 @@ class VirtualPool:
 
     def _forget(self, now: float) -> None:
         """Recent GPU-time, decayed to now: one factor for all lanes."""
-        if now > self._at:
-            factor = fair_share.decayed(1.0, now - self._at)
-            for lane in self._views:
-                lane.recent_gpu_ms *= factor
-            self._at = now
+        factor = fair_share.decayed(1.0, now - self._at)
+        for lane in self._views:
+            lane.recent_gpu_ms *= factor
+        self._at = now
 
     def _correct(self) -> None:
         for lane, organization, charged, actual, weight in self._to_correct:
