@@ -66,7 +66,7 @@ CLIPS = [
     ({**CLIP, "model": 5}, "invalid_type", "model"),
     ({**CLIP, "model": "a\x00b"}, "invalid_value", "model"),
     ({**CLIP, "loop": True}, "invalid_value", "loop"),
-    ({**CLIP, "input_reference": {"file_id": "file_1"}}, "not_implemented", "input_reference"),
+    ({**CLIP, "input_reference": {"file_id": "file_1"}}, "invalid_type", "input_reference"),
 ]
 COMPLETIONS = [
     ({}, "missing_required_parameter", "prompt"),
@@ -122,8 +122,8 @@ def test_a_bad_clip_request_as_a_form(refused):
     assert refused("/v1/videos", {**CLIP, "seconds": "11"}, None)["code"] == "over_tier_limit"
 
 
-def test_a_prompt_of_10_megabytes(refused):
-    assert refused("/v1/videos", {"prompt": "x" * 10_000_000}, None)["code"] == "request_too_large"
+def test_a_form_of_13_megabytes(refused):
+    assert refused("/v1/videos", {"prompt": "x" * 13_000_000}, None)["code"] == "request_too_large"
     assert refused("/v1/completions", {"prompt": "x" * 10_000_000})["code"] == "request_too_large"
 
 
