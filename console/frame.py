@@ -80,6 +80,7 @@ PLACES = (
     Place("Safety", "Incidents", "warning", "safety_incidents", role=StaffRole.Role.TRUST_SAFETY),
     Place("Safety", "Text filter", "shield", "safety_text", role=StaffRole.Role.TRUST_SAFETY),
     Place("Safety", "Policy", "sliders", "safety_policy", role=StaffRole.Role.TRUST_SAFETY),
+    Place("Safety", "Evaluations", "chart", "safety_evaluations", role=StaffRole.Role.TRUST_SAFETY),
     Place("Safety", "Provenance", "seal", "safety_provenance", role=StaffRole.Role.TRUST_SAFETY),
     Place("Staff", "Approvals", "check", "staff_approvals", any_staff=True),
     Place("Staff", "Audit log", "seal", "staff_audit", any_staff=True),
@@ -107,6 +108,7 @@ BELONGS_TO = {
     "safety_withdrawals": "safety_review",
     "safety_reviewers": "safety_review",
     "safety_incident": "safety_incidents",
+    "safety_labelling": "safety_evaluations",
 }
 
 

@@ -2,7 +2,17 @@
 
 from django.urls import path
 
-from console.safety_desk import incidents, policy, provenance, pulls, review, reviewers, text, withdrawals
+from console.safety_desk import (
+    evaluations,
+    incidents,
+    policy,
+    provenance,
+    pulls,
+    review,
+    reviewers,
+    text,
+    withdrawals,
+)
 
 urlpatterns = [
     path("text/", text.text, name="safety_text"),
@@ -33,6 +43,12 @@ urlpatterns = [
     path("reviewers/<int:reviewer_id>/withdraw", reviewers.withdraw, name="safety_reviewer_withdraw"),
     path("reviewers/change", reviewers.change, name="safety_reviewers_change"),
     path("reviewers/changes/<int:entry_id>/undo", reviewers.undo, name="safety_reviewers_undo"),
+    path("evaluations/", evaluations.evaluations, name="safety_evaluations"),
+    path("evaluations/calibrate", evaluations.calibrate, name="safety_evaluations_calibrate"),
+    path("evaluations/changes/<int:entry_id>/undo", evaluations.undo, name="safety_evaluations_undo"),
+    path("evaluations/label/", evaluations.labelling, name="safety_labelling"),
+    path("evaluations/label/<int:case_id>", evaluations.label, name="safety_label"),
+    path("evaluations/label/<int:case_id>/clip.mp4", evaluations.clip, name="safety_labelling_clip"),
     path("incidents/", incidents.listed, name="safety_incidents"),
     path("incidents/open", incidents.open_by_hand, name="safety_incident_open"),
     path("incidents/<int:incident_id>/", incidents.incident, name="safety_incident"),

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from django.db.models import QuerySet
 
+from generation import evaluation_labels
 from generation.evaluation import alignment, coherence
 from generation.evaluation_records import EvaluationCase, EvaluationRun
 from generation.models import Kind
@@ -45,6 +46,7 @@ def of(run: EvaluationRun) -> dict[str, float | int | None]:
         "alignment": _mean(case.alignment for case in clips),
         "warp_error": _mean(case.warp_error for case in clips),
         "frechet": _frechet(clips, run.features),
+        "broken": _broken(clips),
         "legibility": None,  # only where a model can write; the row's facts say so with `writes`
         "ms_a_clip": _median([case.ms for case in through if case.ms is not None]),
     }
@@ -99,6 +101,13 @@ def _frechet(clips: list[EvaluationCase], network: str) -> float | None:
         return coherence.distance(seen, network) if len(seen) > 1 else None
     except coherence.NoReference:
         return None
+
+
+def _broken(clips: list[EvaluationCase]) -> float | None:
+    """The share above the threshold that people's labels gave; None while there is none."""
+    limit = evaluation_labels.in_force()
+    measured = [case.warp_error for case in clips if case.warp_error is not None]
+    return sum(error > limit.value for error in measured) / len(measured) if limit and measured else None
 
 
 def _share(rows: list[EvaluationCase], holds) -> float | None:

@@ -68,6 +68,8 @@ SAFETY = (
     "/staff/safety/reviewers/",
     "/staff/safety/reviewers/?row=limits&field=reveals_per_day&value=40",
     "/staff/safety/incidents/",
+    "/staff/safety/evaluations/",
+    "/staff/safety/evaluations/label/",
     "/staff/safety/provenance/",
     "/staff/safety/provenance/?source=development",
 )

@@ -1,4 +1,4 @@
-"""Coherence, alignment, the threshold that labels give, and the bridge's correlation: on clips and rows made up here."""
+"""Coherence, alignment, the threshold that labels give and the correlation of the bridge, on clips made up here."""
 
 import json
 from http.server import BaseHTTPRequestHandler, HTTPServer
