@@ -35,6 +35,7 @@ CATEGORIES = {
 STRENGTH = 20.0  # 1 / regularisation, of the softmax over categories
 FOLDS = 3
 UNTOLD = "any"  # the topic of benign texts whose topic nobody told
+IN_SAMPLE = 0.998  # of the benign training texts stay below the in-sample bound
 BENIGN_REFUSED = 0.004  # of the benign texts a category may refuse so many where that is what recall costs
 
 Encode = Callable[[list[str]], np.ndarray]
@@ -73,6 +74,7 @@ def train(encode: Encode, fingerprint: str, folder: Path, say: Callable[[str], N
     order = [*CATEGORIES["clip"], BENIGN]
     leads = _leads(whole, order, say)
     blocking = _softmax(whole.rows, whole.categories, order, STRENGTH)
+    leads = _halfway(whole, blocking, order, leads)
     harmless = [
         place
         for place, one in enumerate(whole.texts)
@@ -123,10 +125,26 @@ def _leads(whole: Split, order: list[str], say: Callable[[str], None]) -> dict[s
             say(
                 f"{kind} {name}: lead {found[kind][name]:.2f}, recall {recall:.4f}, refused {refused:.4f} (left out)"
             )
-    for name, lead_in_code in found["code"].items():
+    for name in set(found["code"]) - {"child_safety"}:
         # Benign code that sounds like an attack is rare in the sets and weighs much here, and the last fit has seen it.
-        found["code"][name] = round((lead_in_code + found["clip"][name]) / 2, 4)
+        found["code"][name] = round((found["code"][name] + found["clip"][name]) / 2, 4)
     return found
+
+
+def _halfway(
+    whole: Split, blocking: np.ndarray, order: list[str], leads: dict[str, dict[str, float]]
+) -> dict[str, dict[str, float]]:
+    """Child safety, where a miss is worst: halfway to where the last fit would refuse a benign text it has seen."""
+    name = "child_safety"
+    raw = whole.rows @ blocking[:-1] + blocking[-1]
+    own = raw[:, order.index(name)] - raw[:, -1]
+    kinds = np.array([one.kind for one in whole.texts])
+    trained = np.array([one.split == "train" for one in whole.texts])
+    lowered = {kind: dict(names) for kind, names in leads.items()}
+    for kind, names in leads.items():
+        harmless = own[(kinds == kind) & trained & (whole.categories == BENIGN)]
+        lowered[kind][name] = round((names[name] + float(np.quantile(harmless, IN_SAMPLE))) / 2, 4)
+    return lowered
 
 
 def _between(harmless: np.ndarray, meant: np.ndarray) -> float:

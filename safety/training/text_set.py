@@ -23,6 +23,7 @@ class Labelled:
     category: str | None
     topic: str | None
     template: str
+    split: str
 
 
 def read(split: str) -> dict:
@@ -40,12 +41,12 @@ def _expand(content: dict, split: str, per_template: int) -> Iterator[Labelled]:
         for kind, templates in kinds.items():
             for template in templates:
                 for text in fill(template, slots, per_template, split):
-                    yield Labelled(text, kind, category, None, template)
+                    yield Labelled(text, kind, category, None, template, split)
     for kind, topics in content["benign"].items():
         for topic, templates in topics.items():
             for template in templates:
                 for text in fill(template, slots, per_template, split):
-                    yield Labelled(text, kind, None, topic, template)
+                    yield Labelled(text, kind, None, topic, template, split)
 
 
 def templates(split: str) -> list[str]:
