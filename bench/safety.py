@@ -33,9 +33,13 @@ STARTS_WITHIN_S = 120
 def measure(run: Run) -> Iterable[Figure]:
     """`text_*_ms`: the median and the 99th percentile of each stage; then the frames, where that half is there."""
     with _scoring():
-        clips = [one.text for one in expand("frozen", per_template=40) if one.kind == "clip" and not one.category]
+        clips = [
+            one.text for one in expand("frozen", per_template=40) if one.kind == "clip" and not one.category
+        ]
         yield from _texts("clip", clips)
-        code = [one.text for one in expand("frozen", per_template=40) if one.kind == "code" and not one.category]
+        code = [
+            one.text for one in expand("frozen", per_template=40) if one.kind == "code" and not one.category
+        ]
         yield from _texts("code", code)
     if find_spec("bench.safety_frames"):
         from bench import safety_frames

@@ -1,6 +1,6 @@
 """Rows behind the later stages of the text filter: rule examples, and from which scores they and the classifier refuse.
 
-`models.py` imports them for Django. Every change raises the version of the policy `text`, so that each screening sees it.
+`models.py` imports them for Django. Every change raises the version of the policy `text`: the next screening sees it.
 """
 
 from django.contrib.postgres.fields import ArrayField

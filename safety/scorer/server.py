@@ -62,8 +62,8 @@ class Server:
                 self._waiting.put_nowait((question, answered))
                 writer.write(wire.packed(self.secret, {**await answered, "n": question.get("n")}))
                 await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass  # it went away: nobody to answer
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            pass  # it went away, or this scorer stops: nobody to answer
         except wire.BadFrame as problem:
             log.warning("a connection was closed", extra={"why": str(problem)})
         finally:

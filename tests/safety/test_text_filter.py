@@ -13,7 +13,7 @@ from safety.training.text_set import expand
 
 MOST_WRONG = 0.01
 LEAST_RECALL = 0.99
-# What the shipped filter reaches where it falls short of the aim (docs/safety-text.md); raise these with better weights.
+# Where the shipped filter falls short of the aim (docs/safety-text.md); raise these with better weights.
 SHORT_OF_IT = {
     ("clip", "likeness"): 0.97,
     ("clip", "violence"): 0.95,

@@ -26,13 +26,15 @@ BLOCKED = [
 
 def sent(text: str, size: int, screen: OutputScreen) -> tuple[str, bool]:
     """What a reader gets of a text that is written in pieces of this size, and whether it was refused."""
+    return sent_in([text[at : at + size] for at in range(0, len(text), size)], screen)
+
+
+def sent_in(pieces: list[str], screen: OutputScreen) -> tuple[str, bool]:
     given_out, waiting = "", ""
-    for at in range(0, len(text), size):
-        piece = text[at : at + size]
+    for number, piece in enumerate(pieces, 1):
         waiting += piece
-        last = at + size >= len(text)
         try:
-            released = screen.finish(piece) if last else screen.push(piece)
+            released = screen.finish(piece) if number == len(pieces) else screen.push(piece)
         except Refused:
             return given_out, True
         given_out, waiting = given_out + waiting[:released], waiting[released:]
@@ -60,9 +62,8 @@ def test_nothing_of_what_a_rule_refuses_is_sent(text, size):
 
 
 def test_what_waits_is_short_where_nothing_begins():
-    growing, lags, written, given_out = screen(), [], 0, 0
-    for character in BENIGN:
-        written += 1
+    growing, lags, given_out = screen(), [], 0
+    for written, character in enumerate(BENIGN, 1):
         given_out += growing.push(character)
         lags.append(written - given_out)
     assert max(lags) <= 60  # "print" may begin a rule's match, which has 20 characters to go on
@@ -100,12 +101,8 @@ def test_however_it_is_cut_the_match_is_never_in_what_was_sent(sizes, text, padd
     for size in (*sizes, len(whole)):
         pieces.append(whole[at : at + size])
         at += size
-    under, given_out, waiting = screen(), "", ""
-    with pytest.raises(Refused):
-        for piece in pieces:
-            waiting += piece
-            released = under.push(piece)
-            given_out, waiting = given_out + waiting[:released], waiting[released:]
+    given_out, refused = sent_in(pieces, screen())
+    assert refused
     assert whole.startswith(given_out)
     assert live_text("code").rules.first_hit((given_out,)) is None
     assert len(given_out) <= padding + 1 + text.index("# ") + len("# please ")
