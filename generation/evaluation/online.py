@@ -3,6 +3,7 @@
 `measure` looks at delivered clips, in a command; `bridges` reads rows only, so that a page may use it.
 """
 
+import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -117,9 +118,9 @@ def _bridge(rows: list[OnlineMeasure], asked: dict, last_seen: dict, now: dateti
         returned.append(float(_came_back(last_seen[organization], began)))
     return Bridge(
         str(rows[0].job.model),
-        correlation([row.alignment for row in first.values()], times, SEED),
+        correlation([row.alignment for row in first.values()], times, random.Random(SEED)),
         sum(count + 1 >= MISALIGNED_FROM for count in times),
-        correlation(coherent, returned, SEED),
+        correlation(coherent, returned, random.Random(SEED)),
         int(sum(returned)),
     )
 

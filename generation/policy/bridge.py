@@ -1,12 +1,18 @@
 """Does a figure of a clip go with what people do afterwards? Spearman's rank correlation with a bootstrap interval."""
 
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 LEAST = 30  # pairs; an interval over fewer says nothing
 DRAWS = 1000
 COVERAGE = 0.95
+
+
+class Chance(Protocol):
+    """What is drawn with: a `random.Random`, so that one seed gives one interval."""
+
+    def randrange(self, stop: int) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -53,14 +59,14 @@ def spearman(first: Sequence[float], second: Sequence[float]) -> float | None:
 
 
 def correlation(
-    first: Sequence[float], second: Sequence[float], seed: int, draws: int = DRAWS, least: int = LEAST
+    first: Sequence[float], second: Sequence[float], chance: Chance, draws: int = DRAWS, least: int = LEAST
 ) -> Correlation:
     """Spearman with the percentile interval of `draws` resamples of the pairs (Efron 1979)."""
     count = len(first)
     value = spearman(first, second)
     if count < least or value is None:
         return Correlation(count)
-    chance, drawn = random.Random(seed), []
+    drawn = []
     for _ in range(draws):
         picked = [chance.randrange(count) for _ in range(count)]
         again = spearman([first[i] for i in picked], [second[i] for i in picked])

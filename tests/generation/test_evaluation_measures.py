@@ -2,6 +2,7 @@
 
 import json
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from random import Random
 from threading import Thread
 
 import numpy as np
@@ -157,7 +158,7 @@ class TestBridge:
         assert bridge.spearman([1, 2, 3], [2, 2, 2]) is None
 
     def test_too_few_pairs_have_no_figure(self):
-        found = bridge.correlation([1, 2, 3], [1, 2, 3], seed=1)
+        found = bridge.correlation([1, 2, 3], [1, 2, 3], chance=Random(1))
         assert (found.pairs, found.value, found.low) == (3, None, None)
         assert not found.says_something
 
@@ -165,14 +166,16 @@ class TestBridge:
         chance = np.random.default_rng(4)
         first = chance.normal(size=120)
         second = -first + chance.normal(size=120)
-        found = bridge.correlation(first.tolist(), second.tolist(), seed=1, draws=300)
+        found = bridge.correlation(first.tolist(), second.tolist(), chance=Random(1), draws=300)
         assert found.low < found.value < found.high < 0
         assert found.says_something
-        assert found == bridge.correlation(first.tolist(), second.tolist(), seed=1, draws=300)
+        assert found == bridge.correlation(first.tolist(), second.tolist(), chance=Random(1), draws=300)
 
     def test_chance_is_not_taken_for_a_connection(self):
         chance = np.random.default_rng(9)
-        found = bridge.correlation(chance.random(80).tolist(), chance.random(80).tolist(), seed=1, draws=300)
+        found = bridge.correlation(
+            chance.random(80).tolist(), chance.random(80).tolist(), chance=Random(1), draws=300
+        )
         assert found.low < 0 < found.high
         assert not found.says_something
 
