@@ -182,7 +182,9 @@ def test_the_record_of_a_job_says_what_was_used_and_when(station):
     previews = sum(
         default_storage.size(f"previews/{job.pk}/{attempt.fence}/step-00{step}.webp") for step in (10, 20, 30)
     )
-    assert job.file_bytes == attempt.file_bytes == previews + sum(Asset.objects.values_list("bytes", flat=True))
+    assert (
+        job.file_bytes == attempt.file_bytes == previews + sum(Asset.objects.values_list("bytes", flat=True))
+    )
     names = [entry[0] for entry in attempt.trace]
     assert names[-5:] == ["decode", "encode", "scan", "sign", "store"]
     starts = [entry[1] for entry in attempt.trace]

@@ -52,7 +52,7 @@ DROP FUNCTION generation_asset_scanned_and_signed();
 
 class Migration(migrations.Migration):
 
-    dependencies = [("generation", "0013_input_images"), ("safety", "0005_provenance_keys")]
+    dependencies = [("generation", "0012_input_images"), ("safety", "0005_provenance_keys")]
 
     operations = [
         migrations.CreateModel(

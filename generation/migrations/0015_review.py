@@ -88,7 +88,7 @@ def ship(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("generation", "0015_live_safety"), ("safety", "0007_review")]
+    dependencies = [("generation", "0014_live_safety"), ("safety", "0007_review")]
 
     operations = [
         migrations.CreateModel(

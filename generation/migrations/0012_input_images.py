@@ -74,7 +74,7 @@ DROP FUNCTION generation_input_is_screened();
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('generation', '0012_text_screening'),
+        ('generation', '0011_fenced_writes'),
         ('safety', '0004_frame_gates'),
     ]
 

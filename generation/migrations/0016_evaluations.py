@@ -10,7 +10,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("generation", "0016_review"),
+        ("generation", "0015_review"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

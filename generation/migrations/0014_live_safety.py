@@ -8,7 +8,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("generation", "0014_held_clips")]
+    dependencies = [("generation", "0013_held_clips")]
 
     operations = [
         migrations.CreateModel(
