@@ -1,6 +1,7 @@
 """Decisions a second through HTTP, and their latency in an open loop at 70 % load, beside the raw reference.
 
-Over many organizations and over one hot one. As deployed, with one uvicorn process per core, a clip per request, no
+Over many organizations and over one hot one. As deployed, with one uvicorn process per core and a scorer, a clip per
+request, always of the same words (the scorer remembers what it made of them; `bench/safety.py` measures new ones), no
 worker; the reference is pgbench with the same UPDATE and INSERTs in the same run (raw_admission.py). Afterwards a
 wallet with credits for a few clips is asked for many at once, and all books are reconciled: a single over-grant ends
 the benchmark.
@@ -25,6 +26,7 @@ from accounts import keys, organizations
 from accounts.models import Enrollment, Organization, Tier, TierTerms, User
 from bench import open_loop, raw_admission
 from bench.harness import Figure, Run, percentile
+from bench.scoring import scoring
 from billing import ledger
 from billing.models import Account, Decision, Hold
 from billing.reconciliation import reconcile
@@ -55,7 +57,7 @@ def measure(run: Run) -> Iterable[Figure]:
     models_serve()
     roomy_terms()
     customers = [_customer(f"bench-{number}", 10**9 * CREDIT) for number in range(ORGANIZATIONS)]
-    with tempfile.TemporaryDirectory() as folder, _serving(Path(folder)) as url:
+    with scoring(), tempfile.TemporaryDirectory() as folder, _serving(Path(folder)) as url:
         asked = {
             "spread": itertools.cycle(
                 [open_loop.request(url, "/v1/videos", raw, CLIP) for _, raw in customers]

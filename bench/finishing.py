@@ -17,6 +17,7 @@ from accounts import organizations
 from accounts.identity import ROLE_SCOPES, Caller
 from accounts.models import User
 from bench.harness import Figure, Run, seconds
+from bench.scoring import scoring
 from billing import ledger
 from generation import admission
 from generation.models import Attempt, Pool
@@ -32,6 +33,7 @@ FINISHED_WITHIN_S = 300
 def measure(run: Run) -> Iterable[Figure]:
     """`clips_per_minute` and `step_ms`, with clips finished beside the device against one after the other."""
     with (
+        scoring(),
         tempfile.TemporaryDirectory() as folder,
         override_settings(CHECKPOINT_ROOT=Path(folder) / "checkpoints", WORK_ROOT=Path(folder) / "work"),
     ):

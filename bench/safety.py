@@ -5,34 +5,27 @@ Prompts of the frozen split, each once, so that no vector is remembered. The fra
 
 import itertools
 import os
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from importlib.util import find_spec
-from pathlib import Path
 from statistics import median
 
 from django.conf import settings
 
 from bench.harness import Figure, Run, percentile
-from console.supervisor.programs import PROJECT
+from bench.scoring import scoring
 from safety.prefilter.cascade import Screening, screen_prompt
 from safety.prefilter.normalise import normalise
-from safety.scorer.client import Scorers, Unanswered
 from safety.training.text_set import expand
 
 SHORT = os.environ.get("SHORT") == "1"
 TEXTS = 60 if SHORT else 300
 WARM = 10
-STARTS_WITHIN_S = 120
 
 
 def measure(run: Run) -> Iterable[Figure]:
     """`text_*_ms`: the median and the 99th percentile of each stage; then the frames, where that half is there."""
-    with _scoring():
+    with scoring():
         clips = [
             one.text for one in expand("frozen", per_template=40) if one.kind == "clip" and not one.category
         ]
@@ -77,31 +70,3 @@ def _raw_encoder():
 
     encoder = embedding.encoder_of(embedding.model_folder(settings.SCORER_MODEL))
     return lambda text: encoder.encode([text])
-
-
-@contextmanager
-def _scoring() -> Iterator[None]:
-    """A scorer of the benchmark's own, as `serve` starts it."""
-    with tempfile.TemporaryDirectory(prefix="backlot-bench-") as folder:
-        settings.SCORERS = [f"unix:{Path(folder) / 'scorer.sock'}"]
-        command = [sys.executable, str(PROJECT / "manage.py"), "scorer", settings.SCORERS[0]]
-        running = subprocess.Popen(command, cwd=PROJECT)
-        try:
-            _wait()
-            yield
-        finally:
-            running.terminate()
-            running.wait(timeout=30)
-
-
-def _wait() -> None:
-    asked = Scorers(settings.SCORERS, settings.SCORER_SECRET.encode(), 10)
-    ends_at = time.monotonic() + STARTS_WITHIN_S
-    while True:
-        try:
-            asked.ask({"op": "health"})
-            return
-        except Unanswered:
-            if time.monotonic() > ends_at:
-                raise
-            time.sleep(0.1)

@@ -13,6 +13,7 @@ import structlog
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
 from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.http.multipartparser import MultiPartParserError
 from django.template.loader import render_to_string
@@ -36,6 +37,12 @@ BY_STATUS = {
     413: ("request_too_large", "The request is larger than this service takes."),
     415: ("unsupported_media_type", "Send application/json or multipart/form-data."),
 }
+# After PostgreSQL was stopped, each kept connection fails once before it is replaced.
+DATABASE_BACK_S = 2
+DATABASE_AWAY = (
+    "The database could not take this request just now. Send it again in a moment: with the same Idempotency-Key it "
+    "is done once."
+)
 INTERNAL = "Something failed on our side and was logged. Quote the request id when you report it."
 
 
@@ -80,6 +87,8 @@ def from_exception(exception: Exception) -> ApiError:
         return from_status(403)
     if isinstance(exception, SuspiciousOperation | BadRequest | MultiPartParserError):
         return from_status(400)
+    if isinstance(exception, OperationalError | InterfaceError):
+        return ApiError("server_is_overloaded", DATABASE_AWAY, retry_after_s=DATABASE_BACK_S)
     return from_status(500)
 
 
@@ -191,7 +200,7 @@ class PlainErrors:
 
     def process_exception(self, request, exception):
         error = from_exception(exception)
-        if error.code == "internal_error":
+        if error.status >= 500 and not isinstance(exception, ApiError):
             report(request, exception)
         return render_error(request, error)
 

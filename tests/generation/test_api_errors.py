@@ -5,7 +5,7 @@ import json
 import logging
 
 import pytest
-from django.db import connection
+from django.db import OperationalError
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import path
@@ -70,7 +70,7 @@ def test_a_wrong_method_is_json_and_says_what_is_allowed(client, plus, method, a
 
 @pytest.fixture
 def broken_views():
-    """Three addresses that fail, for the time of a test."""
+    """Four addresses that fail, for the time of a test."""
 
     def fail(request):
         raise RuntimeError("a secret of the inside")
@@ -78,10 +78,19 @@ def broken_views():
     def refuse(request):
         raise ApiError("over_tier_limit", "Too much.", param="size")
 
-    added = [path("v1/fail", fail), path("fail", fail), path("refuse", refuse)]
+    def cut_off(request):
+        raise OperationalError("consuming input failed: server closed the connection unexpectedly")
+
+    added = [path("v1/fail", fail), path("fail", fail), path("refuse", refuse), path("v1/cut", cut_off)]
     urls.urlpatterns[:0] = added
     yield
     del urls.urlpatterns[: len(added)]
+
+
+def test_a_connection_that_is_gone_says_to_send_the_request_again(broken_views):
+    response = Client(raise_request_exception=False).get("/v1/cut")
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "2")
+    assert error_of(response)["code"] == "server_is_overloaded"
 
 
 @pytest.mark.parametrize("debug", [True, False])
