@@ -156,7 +156,7 @@ ERRORS = [
         openai.InternalServerError,
         "not_implemented",
     ),
-    (lambda c: c.videos.create(prompt="x" * 10_000_000), openai.APIStatusError, "request_too_large"),
+    (lambda c: c.videos.create(prompt="x" * 13_000_000), openai.APIStatusError, "request_too_large"),
 ]
 
 

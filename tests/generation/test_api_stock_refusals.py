@@ -110,7 +110,7 @@ REFUSALS = [
     ("plus", 10**8, create(prompt=""), openai.BadRequestError, 400, "prompt_empty", False),
     ("plus", 10**8, create(size="3840x2160"), openai.BadRequestError, 400, "over_tier_limit", False),
     ("plus", 10**8, complete(max_tokens="x"), openai.UnprocessableEntityError, 422, "invalid_type", False),
-    ("plus", 10**8, create(prompt="x" * 10_000_000), openai.APIStatusError, 413, "request_too_large", False),
+    ("plus", 10**8, create(prompt="x" * 13_000_000), openai.APIStatusError, 413, "request_too_large", False),
     ("plus", 10**8, another_tenants, openai.NotFoundError, 404, "not_found", False),
     ("plus", 10**8, key_used_twice, openai.ConflictError, 409, "idempotency_key_reused", False),
 ]
