@@ -75,7 +75,7 @@ def test_the_orientation_is_applied(orientation, size):
         6: upright.rotate(270, expand=True),
         8: upright.rotate(90, expand=True),
     }
-    assert np.array_equal(pixels(kept.content), np.asarray(upright.rotate(turned[orientation], expand=True)))
+    assert np.array_equal(pixels(kept.content), np.asarray(turned[orientation]))
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "1", "I;16"])
