@@ -44,6 +44,7 @@ DELETE FROM accounts_signuppolicy WHERE id > (SELECT min(id) FROM accounts_signu
 DELETE FROM billing_account WHERE organization_id IS NOT NULL;
 UPDATE generation_lane SET tag = 0, organization_virtual_time = 0, recent_gpu_ms = 0, recent_at = NULL;
 UPDATE generation_pool SET virtual_time = 0;
+DELETE FROM safety_rule WHERE author <> 'Backlot';
 """
 
 
