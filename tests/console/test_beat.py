@@ -87,7 +87,10 @@ def test_backlot_uses_it_and_no_hint_expires_by_a_wall_clock():
     assert backlot.conf.beat_scheduler == "console.beat:SteadyScheduler"
     for entry in backlot.conf.beat_schedule.values():
         assert "expires" not in entry["options"]
-        assert entry["options"]["queue"] in ("upkeep", "clips")  # what decodes frames runs where clips are made
+        assert entry["options"]["queue"] in (
+            "upkeep",
+            "clips",
+        )  # what decodes frames runs where clips are made
         assert entry["options"]["headers"]["every"] > 0
 
 

@@ -17,8 +17,8 @@ from safety.prefilter.rules import live_rules
 from tests.safety.policy_stage import guardian
 
 pytestmark = pytest.mark.django_db
-PATTERN = r"\bzeppelins? at dawn\b"
-TEXT = "three zeppelins at dawn"
+PATTERN = r"\blanterns? at dawn\b"
+TEXT = "three lanterns at dawn"
 
 
 def scores(row: str) -> tuple[float, float]:
@@ -72,9 +72,9 @@ def test_a_threshold_is_changed_recorded_and_taken_back():
         (SwitchRule("one", "live", False), "not_found"),
         (AddRule("(", "violence", ("clip",)), "invalid_value"),
         (AddRule("x*", "violence", ("clip",)), "invalid_value"),
-        (AddRule("zeppelin", "weather", ("clip",)), "invalid_value"),
-        (AddRule("zeppelin", "violence", ()), "invalid_value"),
-        (AddRule("zeppelin", "violence", ("film",)), "invalid_value"),
+        (AddRule("lantern", "weather", ("clip",)), "invalid_value"),
+        (AddRule("lantern", "violence", ()), "invalid_value"),
+        (AddRule("lantern", "violence", ("film",)), "invalid_value"),
     ],
 )
 def test_what_can_not_be_is_refused_and_changes_nothing(action, code):

@@ -99,20 +99,20 @@ def test_a_change_counts_at_the_next_job_in_every_worker_and_ends_by_itself(work
     frames[:, 48:, :32] = 128  # a light of one half in the class violence
     path = tmp_path / "clip.mp4"
     path.write_bytes(encoded(frames))
-    text, user = "three zeppelins at dawn", guardian()
+    text, user = "three lanterns at dawn", guardian()
 
     def answers() -> set[tuple]:
         return {worker.ask(path, text) for worker in workers}
 
     assert answers() == {("pass", "1", None)}
     lowered = perform(ChangeThreshold("violence", "block_score", 0.4), user)
-    added = perform(AddRule(r"\bzeppelins\b", "deception", ("clip",)), user)
+    added = perform(AddRule(r"\blanterns\b", "deception", ("clip",)), user)
     assert answers() == {("block", f"1+o{lowered.undo['override']}", "deception")}
     actions.revert(ChangeThreshold.of_entry(lowered), lowered, user, "enough")
     actions.revert(AddRule.of_entry(added), added, user, "enough")
     assert answers() == {("pass", "1", None)}
     held = perform(ChangeScanPolicy("violence", "violence", "everything"), user, seconds=30)
-    timed = perform(AddRule(r"\bzeppelins\b", "violence", ("clip",)), user, seconds=6)
+    timed = perform(AddRule(r"\blanterns\b", "violence", ("clip",)), user, seconds=6)
     assert answers() == {("review", f"1; scans 1+o{held.undo['override']}", "violence")}
     time.sleep(max(0.0, (_end(timed) - timezone.now()).total_seconds()) + 0.1)
     assert {answer[2] for answer in answers()} == {None}

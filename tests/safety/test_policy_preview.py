@@ -115,15 +115,15 @@ TEXTS = [
     "a blue square at night",
     "BACKLOT-CANARY-VIOLENCE",
     "a gory battlefield",
-    "three zeppelins at dawn",
-    "zeppelins at dawn, gory",
+    "three lanterns at dawn",
+    "lanterns at dawn, gory",
 ]
 
 
 @pytest.mark.parametrize(
     "make_action",
     [
-        lambda: AddRule(r"\bzeppelins? at dawn\b", "deception", ("clip",)),
+        lambda: AddRule(r"\blanterns? at dawn\b", "deception", ("clip",)),
         lambda: AddRule(r"\bred\b|\bblue\b", "deception", ("clip", "code")),
         lambda: AddRule(r"\bred\b", "deception", ("code",)),
         lambda: SwitchRule(str(Rule.objects.get(pattern__contains="behead").pk), "live", False),
@@ -170,8 +170,8 @@ def test_a_preview_writes_nothing(clips):
     verdicts(clips[:3], 1)
     kept = list(Scan.objects.values("id", "verdict", "policy_version"))
     before = policy_preview.policies(timezone.now())
-    for action in (*CHANGES[:3], AddRule("zeppelin", "violence", ("clip",))):
+    for action in (*CHANGES[:3], AddRule("lantern", "violence", ("clip",))):
         safety_preview.effect(action, timezone.now())
     assert list(Scan.objects.values("id", "verdict", "policy_version")) == kept
-    assert not Rule.objects.filter(pattern="zeppelin").exists()
+    assert not Rule.objects.filter(pattern="lantern").exists()
     assert policy_preview.policies(timezone.now()).thresholds == before.thresholds
