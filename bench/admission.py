@@ -31,8 +31,8 @@ from billing import ledger
 from billing.models import Account, Decision, Hold
 from billing.reconciliation import reconcile
 from console.embedded.server import free_port
-from generation import rollout
 from generation.models import Evaluation, RegisteredModel
+from generation.revisions import rollout
 
 ORGANIZATIONS = 200
 CREDIT = 1_000_000

@@ -20,8 +20,9 @@ from accounts import keys, organizations
 from accounts.models import User
 from bench import rush_worker
 from bench.rush_traffic import FIRST, FLOODER, RULE, SCALE, Request, Turn
-from generation import auto_raise, dispatch, tickets
+from generation import dispatch
 from generation.models import Lane, LaneOverride, RaiseRule
+from generation.scheduling import auto_raise, tickets
 
 TICK_S = 0.01  # what came due meanwhile is sent together
 LOOK_EVERY_S = 1.0

@@ -25,8 +25,8 @@ from django.conf import settings  # noqa: E402
 from bench.admission import AS_DEPLOYED  # noqa: E402
 from generation import dispatch, finalization  # noqa: E402
 from generation.finalization import Ran  # noqa: E402
-from generation.leases import lease_of  # noqa: E402
 from generation.models import Attempt, Worker  # noqa: E402
+from generation.scheduling.leases import lease_of  # noqa: E402
 
 POOL = "clips"
 QUEUE = "bench.priorities"

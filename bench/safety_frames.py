@@ -22,9 +22,9 @@ from PIL import Image
 from bench.gate_models import write_colour_onnx, write_embedding_onnx, write_vit
 from bench.harness import Figure, Run, seconds
 from generation.worker.encoding import encode
-from safety import canary
-from safety.frame_records import Likeness
+from safety.postfilter import canary
 from safety.postfilter.canary_marks import CanaryMarks
+from safety.postfilter.frame_records import Likeness
 from safety.postfilter.hash_index import HashIndex
 from safety.postfilter.hash_list import compare
 from safety.postfilter.image_classifier import ImageClassifier

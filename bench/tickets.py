@@ -28,8 +28,8 @@ from billing import ledger  # noqa: E402
 from console.celery import Awake  # noqa: E402
 from generation import admission, dispatch, finalization  # noqa: E402
 from generation.finalization import Ran  # noqa: E402
-from generation.leases import lease_of  # noqa: E402
 from generation.models import Attempt, Worker  # noqa: E402
+from generation.scheduling.leases import lease_of  # noqa: E402
 
 SAMPLES = 120
 CLIP = {"model": "pocket-video", "prompt": "a red ball rolls over grass", "size": "64x64", "seconds": "2"}

@@ -19,7 +19,7 @@ from console.operations import models as operate_models
 from console.operations import scheduling as operate_scheduling
 from console.operations import workers as operate_workers
 from generation.pages import addresses, code, history, job, public_report, reports, spending, studio
-from safety import verify_page
+from safety.credentials import verify_page
 
 register_converter(addresses.JobAddress, "job")
 

@@ -19,7 +19,7 @@ from accounts.models import Organization
 from billing.reconciliation import reconcile
 from billing.statement import balances
 from generation.stage_times import stage_times
-from safety import provenance
+from safety.credentials import provenance
 
 ORGANIZATION = "plus-demo"
 PROMPT = "a red ball rolling left over grass"

@@ -16,22 +16,14 @@ from accounts.models import TierTerms
 from billing import access, waterfall
 from billing.models import Decision
 from billing.payments import top_up
-from generation import (
-    calibration,
-    finalization,
-    input_images,
-    overload,
-    refused_prompts,
-    registry,
-    repeat_cache,
-    routing,
-    specs,
-    tickets,
-)
+from generation import finalization, registry, repeat_cache, specs
+from generation.afterwards import refused_prompts
+from generation.inputs import input_images
 from generation.models import Job, Kind, Lane, RegisteredModel, State
 from generation.policy import cost
+from generation.scheduling import calibration, overload, routing, tickets
 from generation.specs import ClipSpec, CodeSpec
-from safety import policy_suspensions
+from safety.policy import suspensions as policy_suspensions
 from safety.prefilter import cascade
 from safety.prefilter.cascade import screen_prompt
 
@@ -281,7 +273,7 @@ def _job(asked: _Asked, job_id: uuid.UUID, decision: Decision, now: datetime) ->
         api_key=caller.api_key,
         source=asked.source,
         kind=weighed.kind,
-        # What a clip begins from is looked at first, as a stage of its own (screening.py).
+        # What a clip begins from is looked at first, as a stage of its own (generation/inputs/screening.py).
         state=State.SCREENING if asked.picture else State.QUEUED,
         model=weighed.model,
         lane=asked.lane,

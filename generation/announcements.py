@@ -5,7 +5,8 @@ from uuid import UUID
 
 from accounts import outbox
 from accounts.models import OutboxEvent
-from generation import cdn, streams, welcome
+from generation import streams, welcome
+from generation.afterwards import cdn
 
 MOST_AT_ONCE = 100
 

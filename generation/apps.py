@@ -6,6 +6,6 @@ class GenerationConfig(AppConfig):
 
     def ready(self) -> None:
         from accounts import approvals
-        from generation.withdrawal_actions import WithdrawClip
+        from generation.afterwards.withdrawal_actions import WithdrawClip
 
         approvals.register(WithdrawClip)

@@ -15,12 +15,12 @@ from uuid import UUID
 from django.db import connection, transaction
 
 from accounts import batch
-from generation import claim_sql, lane_settings
-from generation.lane_settings import LaneSettings
 from generation.models import Attempt, Job, Lane, LaneOverride, RegisteredModel, Worker
 from generation.policy import claims, fair_share
 from generation.policy.claims import LaneBook, Place, PoolBook, ReadOn, Taken, WaitingJob
 from generation.policy.fair_share import LaneView
+from generation.scheduling import claim_sql, lane_settings
+from generation.scheduling.lane_settings import LaneSettings
 
 _Rows = list[list[tuple]]
 # A claim never needs as many; whatever else waits, the next ticket gets.

@@ -18,10 +18,12 @@ from django.utils import timezone
 from accounts import operations, outbox
 from billing import settlement
 from billing.models import Charge
-from generation import block_incidents, late_clips, tickets
-from generation.leases import Lease
+from generation import late_clips
+from generation.afterwards import block_incidents
 from generation.models import Asset, Attempt, Job, Kind, State
 from generation.policy import cost
+from generation.scheduling import tickets
+from generation.scheduling.leases import Lease
 
 logger = logging.getLogger(__name__)
 

@@ -9,15 +9,18 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q, Value
 
-from generation.evaluation.records import Evaluation
-from generation.evaluation_records import (
+from generation.afterwards.refused_prompts import RefusedPrompt
+from generation.afterwards.review_records import Rescan, RescanDay, ReviewPull, Withdrawal, WithdrawalPolicy
+from generation.credentials.held_records import SigningOutage, UnsignedClip
+from generation.evaluation.case_records import (
     CoherenceLabel,
     CoherenceThreshold,
     EvaluationCase,
     EvaluationRun,
     OnlineMeasure,
 )
-from generation.fleet import (
+from generation.evaluation.records import Evaluation
+from generation.fleet.pools import (
     Kind,
     Lane,
     LaneOrganization,
@@ -27,11 +30,8 @@ from generation.fleet import (
     RegisteredModel,
     Worker,
 )
-from generation.held_records import SigningOutage, UnsignedClip
-from generation.input_records import InputImage
-from generation.refused_prompts import RefusedPrompt
-from generation.review_records import Rescan, RescanDay, ReviewPull, Withdrawal, WithdrawalPolicy
-from generation.scheduling_records import (
+from generation.inputs.input_records import InputImage
+from generation.scheduling.records import (
     EndpointLoad,
     PoolOverride,
     PoolSettings,
@@ -201,7 +201,7 @@ class Job(models.Model):
                 condition=Q(state__in=OPEN_STATES),
                 name="job_open",
             ),
-            # standing.py: what the last delivered jobs of a model took.
+            # generation/scheduling/standing.py: what the last delivered jobs of a model took.
             models.Index(
                 fields=["model", "-finished_at"],
                 condition=Q(state="delivered"),
@@ -285,7 +285,7 @@ class Attempt(models.Model):
     peak_memory_bytes = models.BigIntegerField(db_default=0)
     checkpoint_bytes = models.BigIntegerField(db_default=0)
     file_bytes = models.BigIntegerField(db_default=0)
-    # preemption.py: who wants the device back and why, how long handing back kept it, and the job's place after it.
+    # Preemption: who wants the device back and why, how long handing back kept it, and the job's place after it.
     preempt_requested_at = models.DateTimeField(null=True)
     preempt_reason = models.CharField(max_length=200, blank=True, db_default="")
     yield_ms = models.PositiveIntegerField(null=True)
@@ -340,9 +340,9 @@ class Asset(models.Model):
     digest = models.CharField(max_length=64)
     created_at = models.DateTimeField(auto_now_add=True)
     removed_at = models.DateTimeField(null=True)
-    # Not delivered while people look at it again (generation/pulls.py, reports).
+    # Not delivered while people look at it again (generation/afterwards/pulls.py, reports).
     withheld_at = models.DateTimeField(null=True)
-    # verification.py: when its credentials were last read and how they read; not delivered while they don't hold.
+    # When its credentials were last read and what was found (credentials/verification.py): only Trusted ones go out.
     verified_at = models.DateTimeField(null=True)
     verified_state = models.CharField(max_length=40, db_default="", default="")
     quarantined_at = models.DateTimeField(null=True)
@@ -355,7 +355,7 @@ class Asset(models.Model):
             ),
         ]
         indexes = [
-            # verification.py: what was looked at longest ago.
+            # credentials/verification.py: what was looked at longest ago.
             models.Index(
                 F("verified_at").asc(nulls_first=True),
                 "id",

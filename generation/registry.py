@@ -12,8 +12,8 @@ from django.db.models.functions import Now
 from accounts import batch, operations
 from accounts.errors import ApiError
 from generation.engines import facts
-from generation.model_facts import FactsInvalid
 from generation.models import Kind, ModelLoad, RegisteredModel, Worker
+from generation.revisions.model_facts import FactsInvalid
 
 logger = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ price for repeats; its file is the original's, and it is delivered only as long 
 """
 
 from generation.models import Asset, Job, Kind, State
-from safety import thresholds
 from safety.models import Scan
+from safety.policy import thresholds
 
 
 def find(organization_id: int, spec_hash: str) -> Job | None:

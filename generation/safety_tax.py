@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from django.db import connection
 from django.db.models import Count
 
-from generation.refused_prompts import RefusedPrompt
+from generation.afterwards.refused_prompts import RefusedPrompt
 
 MOST_JOBS = 20_000  # the newest ones; percentiles of more say the same
 STAGES = ("normalise", "rules", "embedding", "classifier", "scorer", "guard")

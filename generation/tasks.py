@@ -9,18 +9,11 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 
 from accounts import upkeep as accounts_upkeep
-from generation import (
-    announcements,
-    auto_raise,
-    dispatch,
-    money_upkeep,
-    refused_prompts,
-    review_upkeep,
-    upkeep,
-    verification,
-    waits_upkeep,
-)
+from generation import announcements, dispatch, money_upkeep, upkeep
+from generation.afterwards import refused_prompts, review_upkeep
+from generation.credentials import verification
 from generation.models import Pool, RegisteredModel
+from generation.scheduling import auto_raise, waits_upkeep
 
 logger = logging.getLogger(__name__)
 
@@ -93,8 +86,8 @@ def work(pool_slug: str) -> None:
 @shared_task
 def run_gate(model_id: int, author: str) -> None:
     """An operator wants a revision put through the deploy gate on a machine of its pool; they promote it themselves."""
-    from generation import loading
     from generation.evaluation import deploy
+    from generation.revisions import loading
 
     deploy.run(RegisteredModel.objects.get(pk=model_id), loading.load, author)
 
@@ -143,7 +136,7 @@ def mind_review() -> None:
 @shared_task
 def look_again() -> None:
     """The rolling re-scan, a few clips at a time. On the queue of the clip workers: it decodes and asks every gate."""
-    from generation import rescan
+    from generation.afterwards import rescan
 
     rescan.run()
 

@@ -7,9 +7,14 @@ from django.db import connection, transaction
 from django.db.models import Count, Exists, OuterRef
 from django.db.models.functions import Now
 
-from generation import held, input_images, review_delivery, rollout, screening, tickets, worker_actions
+from generation.afterwards import review_delivery
+from generation.credentials import held
 from generation.finalization import ChangedMeanwhile, Ran, failed_or_requeued, give_up
+from generation.fleet import worker_actions
+from generation.inputs import input_images, screening
 from generation.models import Attempt, Job, State, Worker
+from generation.revisions import rollout
+from generation.scheduling import tickets
 
 logger = logging.getLogger(__name__)
 

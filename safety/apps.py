@@ -7,11 +7,11 @@ class SafetyConfig(AppConfig):
     def ready(self) -> None:
         from accounts import approvals
         from safety import checks  # noqa: F401  registers the system checks
-        from safety.policy_actions import CHANGES
+        from safety.policy.actions import CHANGES
 
         for kind in CHANGES.values():
             approvals.register(kind)
 
-        from safety import review_actions
+        from safety.review import actions as review_actions
 
         review_actions.register()

@@ -14,9 +14,9 @@ from django.db.models.functions import Cast, Coalesce, Now
 from accounts.append_only import append_only
 from accounts.models import WRITTEN, Override
 from safety import triggers
-from safety.frame_records import HashVariant, Likeness  # noqa: F401  Django finds them here
+from safety.credentials.signing_records import SignerKey  # noqa: F401
 from safety.incident_records import IncidentNote, SafetyIncident  # noqa: F401
-from safety.policy_records import (  # noqa: F401  Django finds them here
+from safety.policy.records import (  # noqa: F401  Django finds them here
     GoldenCase,
     GoldenFinding,
     GoldenReading,
@@ -28,8 +28,10 @@ from safety.policy_records import (  # noqa: F401  Django finds them here
     ScanPolicy,
     ScanPolicyOverride,
 )
+from safety.postfilter.frame_records import HashVariant, Likeness  # noqa: F401  Django finds them here
 from safety.prefilter.patterns import BadPattern, compile_pattern
-from safety.review_records import (  # noqa: F401
+from safety.prefilter.text_records import TextExample, TextThreshold, TextThresholdOverride  # noqa: F401
+from safety.review.records import (  # noqa: F401
     Clearance,
     Exposure,
     ReviewClaim,
@@ -42,8 +44,6 @@ from safety.review_records import (  # noqa: F401
     UserReport,
 )
 from safety.row_history import history
-from safety.signing_records import SignerKey  # noqa: F401
-from safety.text_records import TextExample, TextThreshold, TextThresholdOverride  # noqa: F401
 
 SHA256 = r"^[0-9a-f]{64}$"
 

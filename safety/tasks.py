@@ -5,7 +5,7 @@ import logging
 from celery import shared_task
 from django.utils import timezone
 
-from safety import provenance, signer_keys
+from safety.credentials import provenance, signer_keys
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ def watch_signing_certificate() -> None:
 @shared_task
 def show_golden_pictures() -> None:
     """Where gates run: they are shown the golden pictures again when one of them or a picture is new."""
-    from safety import golden_frames
+    from safety.golden import frames as golden_frames
 
     if golden_frames.stale(timezone.now()):
         looked = golden_frames.look()
@@ -31,6 +31,6 @@ def show_golden_pictures() -> None:
 @shared_task
 def read_golden_prompts() -> None:
     """Every minute, a few at a time: golden prompts go through the text filter once a day, for previews."""
-    from safety import golden_texts
+    from safety.golden import texts as golden_texts
 
     golden_texts.read(timezone.now())

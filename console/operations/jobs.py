@@ -10,9 +10,10 @@ from django.views.decorators.http import require_GET
 from accounts.doors import staff
 from accounts.errors import ApiError
 from accounts.models import StaffRole, Tier, User
-from generation import history, lane_board
+from generation import history
 from generation.models import OPEN_STATES, Pool, State, Worker
 from generation.pages.job import body
+from generation.scheduling import lane_board
 
 SHOWN = 100
 STATES: dict[str, tuple[str, tuple[str, ...]]] = {

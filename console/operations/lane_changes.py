@@ -11,8 +11,8 @@ from accounts.errors import ApiError
 from accounts.models import AuditEntry, StaffRole, User
 from console.operations import lane_looks, lanes
 from console.operations.expiries import expiry
-from generation.lane_actions import ChangeLaneWeight
-from generation.setting_actions import LANE_SETTINGS, ChangeLaneSetting
+from generation.scheduling.lane_actions import ChangeLaneWeight
+from generation.scheduling.setting_actions import LANE_SETTINGS, ChangeLaneSetting
 
 
 @require_GET

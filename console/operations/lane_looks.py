@@ -13,10 +13,10 @@ from accounts.actions import Action, Preview
 from accounts.errors import ApiError
 from accounts.models import User
 from billing.charts import Chart, Series
-from generation import lane_preview
-from generation.lane_actions import ChangeLaneWeight
-from generation.lane_preview import Effect, LaneEffect
-from generation.setting_actions import LANE_SETTINGS, ChangeLaneSetting
+from generation.scheduling import lane_preview
+from generation.scheduling.lane_actions import ChangeLaneWeight
+from generation.scheduling.lane_preview import Effect, LaneEffect
+from generation.scheduling.setting_actions import LANE_SETTINGS, ChangeLaneSetting
 
 SEEN_FOR = timedelta(minutes=15)
 SALT = "lane change seen"

@@ -16,12 +16,12 @@ from accounts.errors import ApiError
 from accounts.models import AuditEntry, StaffRole, Tier, User
 from console.operations import lane_looks
 from console.operations.expiries import EXPIRIES
-from generation import lane_board, queue_waits
-from generation.lane_actions import ChangeLaneWeight
-from generation.lane_board import LaneRow
 from generation.models import LaneOverride, Pool
 from generation.pages import live
-from generation.setting_actions import LANE_SETTINGS, ChangeLaneSetting
+from generation.scheduling import lane_board, queue_waits
+from generation.scheduling.lane_actions import ChangeLaneWeight
+from generation.scheduling.lane_board import LaneRow
+from generation.scheduling.setting_actions import LANE_SETTINGS, ChangeLaneSetting
 
 CHANGES_SHOWN = 12
 MADE = (ChangeLaneWeight.name, ChangeLaneSetting.name)

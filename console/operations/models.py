@@ -9,9 +9,9 @@ from accounts import actions
 from accounts.doors import staff
 from accounts.errors import ApiError
 from accounts.models import AuditEntry, StaffRole, User
-from generation import gate_requests, model_board
 from generation.models import RegisteredModel
-from generation.rollout_actions import ACTIONS, ModelAction
+from generation.revisions import gate_requests, model_board
+from generation.revisions.rollout_actions import ACTIONS, ModelAction
 
 CHANGES_SHOWN = 12
 NAMES = {action.name: action for action in ACTIONS.values()}

@@ -13,9 +13,9 @@ from accounts.doors import staff
 from accounts.errors import ApiError
 from accounts.models import AuditEntry, StaffRole, User
 from console.operations.expiries import EXPIRIES, expiry
-from generation import scheduling_board
 from generation.models import PoolOverride, RaiseRuleOverride
-from generation.setting_actions import ChangePoolSetting, ChangeRaiseRule, ChangeSetting
+from generation.scheduling import board as scheduling_board
+from generation.scheduling.setting_actions import ChangePoolSetting, ChangeRaiseRule, ChangeSetting
 
 CHANGES_SHOWN = 12
 KINDS = {action.kind: action for action in (ChangePoolSetting, ChangeRaiseRule)}

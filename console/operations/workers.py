@@ -15,10 +15,10 @@ from accounts.doors import staff
 from accounts.errors import ApiError
 from accounts.models import AuditEntry, StaffRole, User
 from console.operations.expiries import EXPIRIES, expiry
-from generation import fleet_board
+from generation.fleet import board as fleet_board
+from generation.fleet.worker_actions import SetWorkerState
 from generation.models import Worker
 from generation.pages import live
-from generation.worker_actions import SetWorkerState
 
 CHANGES_SHOWN = 12
 NAMES = (SetWorkerState.name, f"{SetWorkerState.name}.undo")

@@ -12,9 +12,10 @@ from accounts.doors import staff
 from accounts.errors import ApiError
 from accounts.models import AuditEntry, StaffRole, User
 from billing.charts import Chart, Series, tick
-from generation import evaluation_board, evaluation_labels
-from generation.evaluation_labels import CalibrateCoherence
-from generation.evaluation_records import EvaluationRun
+from generation.evaluation import board as evaluation_board
+from generation.evaluation import labels as evaluation_labels
+from generation.evaluation.case_records import EvaluationRun
+from generation.evaluation.labels import CalibrateCoherence
 
 ROLE = StaffRole.Role.TRUST_SAFETY
 TARGET = 3.5

@@ -8,7 +8,7 @@ from django.views.decorators.http import require_GET, require_POST
 from accounts.doors import staff
 from accounts.errors import ApiError
 from accounts.models import StaffRole, User
-from generation import rescan
+from generation.afterwards import rescan
 from safety import incidents
 from safety.models import SafetyIncident
 

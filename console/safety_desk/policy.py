@@ -15,11 +15,12 @@ from accounts.errors import ApiError
 from accounts.models import Approval, AuditEntry, StaffRole, User
 from console.operations.expiries import EXPIRIES, expiry
 from console.safety_desk import policy_looks
-from generation import safety_preview
-from safety import golden, policy_board
+from generation.afterwards import safety_preview
+from safety.golden import cases as golden
 from safety.models import Category
-from safety.policy_records import Faces, ReviewLevel
-from safety.policy_rule_actions import KINDS
+from safety.policy import board as policy_board
+from safety.policy.records import Faces, ReviewLevel
+from safety.policy.rule_actions import KINDS
 from safety.prefilter.patterns import BadPattern, compile_pattern
 
 ASKED = ("change", "field", "value", "pattern", "category", "reason", "expires", "seen")

@@ -14,12 +14,12 @@ from django.utils import timezone
 from accounts.actions import Action, Preview
 from accounts.errors import ApiError
 from accounts.models import User
-from generation import safety_preview
-from generation.safety_preview import Effect
+from generation.afterwards import safety_preview
+from generation.afterwards.safety_preview import Effect
 from safety.models import PolicyVersion
-from safety.policy_actions import CHANGES
-from safety.policy_preview import Flip
-from safety.policy_rule_actions import AddRule
+from safety.policy.actions import CHANGES
+from safety.policy.preview import Flip
+from safety.policy.rule_actions import AddRule
 
 SEEN_FOR = timedelta(minutes=15)
 SALT = "policy change seen"

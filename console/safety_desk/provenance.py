@@ -12,11 +12,11 @@ from accounts import actions
 from accounts.doors import staff
 from accounts.errors import ApiError
 from accounts.models import AuditEntry, StaffRole, User
-from generation import verification
-from generation.held_actions import RetrySigning
+from generation.credentials import verification
+from generation.credentials.held_actions import RetrySigning
 from generation.models import Job, SigningOutage, State
+from safety.credentials.signer_actions import NEW_DEVELOPMENT, RotateSigner
 from safety.models import SignerKey
-from safety.signer_actions import NEW_DEVELOPMENT, RotateSigner
 
 ROLE = StaffRole.Role.TRUST_SAFETY
 CHANGES_SHOWN, HELD_SHOWN, OUTAGES_SHOWN, KEYS_SHOWN = 12, 30, 5, 20
@@ -30,7 +30,7 @@ SOURCES = (
 PLACES = {
     "file": "The folder, with leaf.pem, intermediate.pem, leaf.key and root.pem",
     "environment": "The prefix, as SIGNING for SIGNING_CERTIFICATES, SIGNING_ANCHORS and SIGNING_KEY",
-    "callback": "The dotted path, as safety.signer_remote.configured",
+    "callback": "The dotted path, as safety.credentials.signer_remote.configured",
 }
 
 

@@ -12,9 +12,9 @@ from accounts import actions
 from accounts.doors import staff
 from accounts.errors import ApiError
 from accounts.models import AuditEntry, Organization, StaffRole, User
-from generation import pulls
+from generation.afterwards import pulls
+from generation.afterwards.pulls import PullIntoReview, Window
 from generation.models import RegisteredModel, ReviewPull
-from generation.pulls import PullIntoReview, Window
 from safety.models import PromptCategory, ReviewClass
 
 ROLE = StaffRole.Role.TRUST_SAFETY

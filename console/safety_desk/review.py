@@ -8,10 +8,10 @@ from django.views.decorators.http import require_GET, require_POST
 from accounts.doors import staff
 from accounts.errors import ApiError
 from accounts.models import StaffRole, User
-from generation import review_delivery, review_frames
+from generation.afterwards import review_delivery, review_frames
 from generation.models import Job
-from safety import review
 from safety.models import ReviewClaim, ReviewClass, ReviewItem, ReviewPolicy, UserReport, Verdict
+from safety.review import queue as review
 
 ROLE = StaffRole.Role.TRUST_SAFETY
 SHOWN = 50

@@ -10,7 +10,7 @@ from accounts.doors import staff
 from accounts.errors import ApiError
 from accounts.models import Approval, AuditEntry, StaffRole, User
 from safety.models import ReviewClass, Reviewer, ReviewLimits, ReviewPolicy
-from safety.review_actions import LIMITS, POLICY, ChangeReviewRow, GrantReviewer, WithdrawReviewer
+from safety.review.actions import LIMITS, POLICY, ChangeReviewRow, GrantReviewer, WithdrawReviewer
 
 ROLE = StaffRole.Role.TRUST_SAFETY
 NAMES = (GrantReviewer.name, WithdrawReviewer.name, ChangeReviewRow.name)

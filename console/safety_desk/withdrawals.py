@@ -12,8 +12,8 @@ from accounts import actions, approvals
 from accounts.doors import staff
 from accounts.errors import ApiError
 from accounts.models import Approval, StaffRole, User
+from generation.afterwards.withdrawal_actions import RestoreClip, WithdrawClip
 from generation.models import Withdrawal, WithdrawalPolicy
-from generation.withdrawal_actions import RestoreClip, WithdrawClip
 
 ROLE = StaffRole.Role.TRUST_SAFETY
 CLIP = re.compile(r"(?:video_)?([0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12})")

@@ -17,7 +17,7 @@ from generation import admission, cancellation
 from generation.api import completions, documents, shapes, sse, videos
 from generation.api.fields import known_only, request_fields
 from generation.models import Attempt, Job
-from generation.standing import standing
+from generation.scheduling.standing import standing
 from generation.streams import follow_progress
 
 router = Router(tags=["jobs"])

@@ -8,7 +8,7 @@ from ninja import Router, Schema, Status
 from pydantic import Field
 
 from accounts.errors import ApiError
-from generation import clip_reports
+from generation.afterwards import clip_reports
 from generation.api import videos
 from generation.api.fields import known_only, request_fields
 from safety.models import ReviewClass, UserReport

@@ -9,9 +9,9 @@ from typing import Any
 from django.db.models import Prefetch, QuerySet
 
 from generation.evaluation.effects import Measured, Variant
-from generation.model_facts import CodeFacts
 from generation.models import Asset, Attempt, Job, Kind, RegisteredModel, State
-from generation.standing import Standing
+from generation.revisions.model_facts import CodeFacts
+from generation.scheduling.standing import Standing
 from safety.models import Credential
 
 STATUS = {

@@ -10,11 +10,13 @@ from ninja import Router
 from pydantic import Field
 
 from accounts.errors import ApiError
-from generation import admission, cancellation, delivery, input_images, told
+from generation import admission, cancellation, delivery
 from generation.api import documents, shapes
 from generation.api.fields import idempotency_key, known_only, request_fields
+from generation.inputs import input_images
 from generation.models import Job
-from generation.standing import Standing, standing
+from generation.scheduling import told
+from generation.scheduling.standing import Standing, standing
 
 router = Router(tags=["videos"])
 

@@ -2,9 +2,10 @@
 
 import logging
 
-from generation import loading, registry, rollout
+from generation import registry
 from generation.evaluation import deploy
 from generation.models import RegisteredModel
+from generation.revisions import loading, rollout
 
 logger = logging.getLogger(__name__)
 

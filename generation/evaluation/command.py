@@ -9,7 +9,7 @@ from django.core.management.base import CommandError
 from django.utils import timezone
 
 from generation import registry
-from generation.evaluation_records import EvaluationRun
+from generation.evaluation.case_records import EvaluationRun
 from generation.models import Kind, RegisteredModel
 
 Progress = Callable[[int, int], None]
@@ -47,8 +47,8 @@ def _model(parser: ArgumentParser) -> None:
 
 
 def deploy_gate(options: dict, out: TextIO, progress: Progress, author: str) -> None:
-    from generation import loading
     from generation.evaluation import release_gate
+    from generation.revisions import loading
 
     run = release_gate.run(
         _chosen(options), loading.load, author, timezone.now(), options["quick"], options["clips"]
@@ -60,8 +60,8 @@ def deploy_gate(options: dict, out: TextIO, progress: Progress, author: str) -> 
 
 
 def weekly(options: dict, out: TextIO, progress: Progress, author: str) -> None:
-    from generation import loading
     from generation.evaluation import weekly as suite
+    from generation.revisions import loading
 
     try:
         run = suite.interrupted(options["short"]) if options["resume"] else None

@@ -24,8 +24,9 @@ from generation.evaluation.code_version import code_version
 from generation.evaluation.prompts import SHAPES
 from generation.evaluation.records import Evaluation
 from generation.models import Kind, RegisteredModel
-from safety import canary, provenance
+from safety.credentials import provenance
 from safety.models import Scan
+from safety.postfilter import canary
 from safety.postfilter.canary_marks import CanaryMarks
 from safety.postfilter.gates import gates
 from safety.postfilter.scan import scan_file, scan_frames

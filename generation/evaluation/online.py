@@ -13,7 +13,7 @@ import numpy as np
 from django.core.files.storage import default_storage
 from django.db.models import Count, Max
 
-from generation.evaluation_records import OnlineMeasure
+from generation.evaluation.case_records import OnlineMeasure
 from generation.models import Asset, Job, Kind, State
 from generation.policy.bridge import Correlation, correlation
 

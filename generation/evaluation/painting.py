@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from safety import golden_pictures
+from safety.golden import pictures as golden_pictures
 
 FPS, FRAMES = 8, 16
 # One frame is enough for child safety, which looks at all. The others look at every fifth: five in a row hold one.

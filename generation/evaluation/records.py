@@ -5,7 +5,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from accounts.append_only import append_only
-from generation.fleet import RegisteredModel
+from generation.fleet.pools import RegisteredModel
 
 
 class Evaluation(models.Model):

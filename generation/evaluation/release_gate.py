@@ -19,12 +19,13 @@ from accounts import operations
 from accounts.models import TierTerms
 from generation.engines.errors import EngineError
 from generation.evaluation import painting, sampling, weekly, weekly_figures, weekly_plan, whole_way
+from generation.evaluation.case_records import EvaluationCase, EvaluationRun
 from generation.evaluation.code_version import code_version
-from generation.evaluation_records import EvaluationCase, EvaluationRun
 from generation.models import Kind, RegisteredModel
-from safety import golden, golden_pictures
+from safety.golden import cases as golden
+from safety.golden import pictures as golden_pictures
 from safety.models import SafetyIncident
-from safety.policy_records import GoldenCase
+from safety.policy.records import GoldenCase
 from safety.prefilter.cascade import screen_prompt
 
 logger = logging.getLogger(__name__)

@@ -27,10 +27,11 @@ from generation.evaluation import (
     weekly_plan,
     whole_way,
 )
+from generation.evaluation.case_records import EvaluationCase, EvaluationRun
 from generation.evaluation.code_version import code_version
-from generation.evaluation_records import EvaluationCase, EvaluationRun
 from generation.models import Kind, RegisteredModel
-from safety import golden_pictures, incidents
+from safety import incidents
+from safety.golden import pictures as golden_pictures
 from safety.models import SafetyIncident
 from safety.prefilter.cascade import screen_prompt
 

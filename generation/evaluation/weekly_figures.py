@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from django.db.models import QuerySet
 
-from generation import evaluation_labels
 from generation.evaluation import alignment, coherence
-from generation.evaluation_records import EvaluationCase, EvaluationRun
+from generation.evaluation import labels as evaluation_labels
+from generation.evaluation.case_records import EvaluationCase, EvaluationRun
 from generation.models import Kind
 
 LEAST_SPREAD = 4.0  # of 255: the standard deviation of a picture that is not flat

@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from generation.evaluation import painting
-from generation.evaluation_records import EvaluationCase, EvaluationRun
+from generation.evaluation.case_records import EvaluationCase, EvaluationRun
 from generation.models import Kind
-from safety import golden
+from safety.golden import cases as golden
 from safety.models import FrameClass
-from safety.policy_records import GoldenCase
+from safety.policy.records import GoldenCase
 
 Part, Expected = EvaluationCase.Part, GoldenCase.Expected
 # What would be seen in the frames of a prompt of this category, were it made. The others can't be seen in frames.

@@ -13,10 +13,10 @@ from django.core.files import File
 from django.core.files.storage import default_storage
 from django.db import connection
 
-from generation.evaluation_records import EvaluationCase
+from generation.evaluation.case_records import EvaluationCase
 from generation.models import RegisteredModel
 from generation.worker.encoding import encode
-from safety import provenance
+from safety.credentials import provenance
 from safety.models import Scan
 from safety.postfilter.scan import scan_file
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from generation import history
 from generation.models import Attempt, Job, Kind, State
-from generation.standing import Standing, standing
+from generation.scheduling.standing import Standing, standing
 
 CLIP_WAY = ("queued", "denoising", "checking", "signing", "ready")
 CODE_WAY = ("queued", "writing", "ready")

@@ -13,9 +13,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
 from accounts.errors import ApiError
-from generation import clip_reports
+from generation.afterwards import clip_reports
 from generation.models import Job, Kind, State
-from safety import reports
+from safety.review import reports
 
 CLIP = re.compile(r"(?:video_)?([0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12})")
 FIELDS = ("clip", "category", "text")

@@ -10,7 +10,8 @@ from django.views.decorators.http import require_POST
 from accounts.doors import member
 from accounts.errors import ApiError
 from accounts.identity import Caller
-from generation import clip_reports, history
+from generation import history
+from generation.afterwards import clip_reports
 from generation.models import Kind
 
 THANKS = "Thank you. People look at this clip; you see here what becomes of it."

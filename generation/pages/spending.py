@@ -9,7 +9,7 @@ from accounts.doors import member
 from accounts.identity import Caller
 from billing import spans, spending
 from billing.charts import Chart, credit_series
-from generation import own_times
+from generation.scheduling import own_times
 
 
 @require_GET

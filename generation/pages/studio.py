@@ -22,7 +22,7 @@ from generation.models import Job, Kind, Lane, RegisteredModel, State
 from generation.pages import live
 from generation.pages.addresses import JobAddress
 from generation.pages.cards import Card, Standings, cards
-from generation.standing import Standing, standing
+from generation.scheduling.standing import Standing, standing
 
 SHOWN = 12
 FIELDS = ("prompt", "size", "seconds", "seed", "model")

@@ -15,12 +15,13 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 
 from accounts import operations
-from generation import early_look, finalization, input_images, streams
+from generation import early_look, finalization, streams
 from generation.engines.errors import CheckpointMismatch, EngineError
 from generation.engines.video import ClipWork, DenoiseState
 from generation.finalization import Ran
-from generation.leases import LeaseLost, Wishes, lease_of
+from generation.inputs import input_images
 from generation.models import Attempt, Job, State
+from generation.scheduling.leases import LeaseLost, Wishes, lease_of
 from generation.worker import checkpoints, endings, finishing, previews
 from generation.worker.clip_turn import ClipTurn
 from generation.worker.stages import Cancelled, HandedBack, NotFinite, Preempted, RefusedByGate, Stopwatch

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 from generation.engines.video import DenoiseState, VideoEngine
 from generation.finalization import Ran
-from generation.leases import Lease
 from generation.models import Attempt, Job
+from generation.scheduling.leases import Lease
 from generation.worker.checkpoints import CheckpointWriter
 from generation.worker.stages import Stopwatch
 

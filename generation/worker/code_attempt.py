@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from django.db import transaction
 
 from accounts.errors import ApiError
-from generation import finalization, preemption, streams
+from generation import finalization, streams
 from generation.engines.code import CodeEngine, Piece
 from generation.engines.errors import EngineError, ModelUnavailable
 from generation.finalization import Ran
-from generation.leases import Lease, LeaseLost, Wishes, lease_of
 from generation.models import Attempt, Job, Kind, TokenSegment
+from generation.scheduling import preemption
+from generation.scheduling.leases import Lease, LeaseLost, Wishes, lease_of
 from generation.worker.stages import Cancelled, HandedBack, Preempted, Stopwatch
 from generation.worker.station import Station
 from safety.prefilter.output import OutputScreen, Refused, pieces_within

@@ -10,10 +10,12 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
 
 from accounts import operations
-from generation import finalization, preemption, quarantine, streams
+from generation import finalization, streams
 from generation.engines.errors import EngineError
-from generation.leases import LeaseLost
+from generation.fleet import quarantine
 from generation.models import OPEN_STATES, Job
+from generation.scheduling import preemption
+from generation.scheduling.leases import LeaseLost
 from generation.worker import checkpoints
 from generation.worker.clip_turn import ClipTurn
 from generation.worker.encoding import EncodingFailed

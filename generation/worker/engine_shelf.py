@@ -11,9 +11,10 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
-from generation import loading, registry
+from generation import registry
 from generation.engines.errors import EngineError, ModelUnavailable
 from generation.models import Pool, RegisteredModel, Worker
+from generation.revisions import loading
 
 logger = logging.getLogger(__name__)
 

@@ -6,13 +6,15 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from django.conf import settings
 
-from generation import finalization, held, review_delivery, signing
+from generation import finalization
+from generation.afterwards import review_delivery
+from generation.credentials import held, signing
 from generation.worker.clip_turn import ClipTurn
 from generation.worker.encoding import encode
 from generation.worker.stages import RefusedByGate, Unscanned
+from safety.credentials.provenance import NotScanned, SigningUnavailable
 from safety.models import Scan
 from safety.postfilter.scan import scan_file
-from safety.provenance import NotScanned, SigningUnavailable
 
 
 def finish(turn: ClipTurn, frames: np.ndarray) -> None:

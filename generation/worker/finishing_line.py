@@ -17,7 +17,7 @@ from django.db import connection
 
 from accounts import operations
 from generation import finalization
-from generation.leases import LeaseLost
+from generation.scheduling.leases import LeaseLost
 from generation.worker.stages import HandedBack
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ import threading
 
 from django.db import Error, connection
 
-from generation import screening
+from generation.inputs import screening
 
 logger = logging.getLogger(__name__)
 

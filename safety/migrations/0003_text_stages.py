@@ -8,7 +8,8 @@ import pgtrigger.migrations
 from django.conf import settings
 from django.db import migrations, models
 
-from safety import shipped, shipped_examples
+from safety import shipped
+from safety.prefilter import shipped_examples
 
 
 def plant(apps, schema_editor):

@@ -7,7 +7,8 @@ import pgtrigger.compiler
 import pgtrigger.migrations
 from django.db import migrations, models
 
-from safety import golden, policy_shipped
+from safety.golden import cases as golden
+from safety.policy import shipped as policy_shipped
 
 
 def plant(apps, schema_editor):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from safety import canary
+from safety.postfilter import canary
 from safety.postfilter.protocol import Finding, Look
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from safety.models import FrameClass
-from safety.policy_records import LikenessKind
+from safety.policy.records import LikenessKind
 from safety.postfilter.image_classifier import ImageClassifier
 from safety.postfilter.likeness import Embedder, LikenessGate
 from safety.postfilter.models import ModelFiles

@@ -13,8 +13,8 @@ import numpy as np
 import pdqhash
 from django.db import transaction
 
-from safety.frame_records import HashVariant
 from safety.models import FrameClass, HashEntry, PolicyVersion
+from safety.postfilter.frame_records import HashVariant
 from safety.postfilter.hash_index import HashIndex, Match
 from safety.postfilter.pdq import QUALITY_FLOOR, Hashed, hashes_of_frame, hashes_of_listing, pdq
 from safety.postfilter.protocol import Finding, Look

@@ -11,9 +11,9 @@ from datetime import datetime
 
 import numpy as np
 
-from safety.frame_records import Likeness
 from safety.models import FrameClass, PolicyVersion
-from safety.policy_records import LikenessKind
+from safety.policy.records import LikenessKind
+from safety.postfilter.frame_records import Likeness
 from safety.postfilter.models import LoadedOnce, ModelFiles, ModelUnusable
 from safety.postfilter.protocol import Finding, Look
 

@@ -20,8 +20,9 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.operations import Severity, report
-from safety import policy_scans, thresholds
 from safety.models import SAMPLED_CLASSES, FrameClass, Scan, Verdict
+from safety.policy import scans as policy_scans
+from safety.policy import thresholds
 from safety.postfilter import judging
 from safety.postfilter.deadline import ask_all
 from safety.postfilter.frames import ArrayFrames, EncodedFrames, UnreadableFrames, picture_frames

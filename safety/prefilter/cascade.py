@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from safety import policy_suspensions
+from safety.policy import suspensions as policy_suspensions
 from safety.prefilter import guard, scores, words
 from safety.prefilter.readings import readings
 from safety.prefilter.rules import CompiledRule, LiveText, live_text

@@ -11,9 +11,10 @@ from django.utils import timezone
 from accounts import batch
 from accounts.errors import ApiError
 from accounts.operations import Severity, report
-from safety import policy_rules, policy_suspensions
 from safety.models import Rule
-from safety.policy_suspensions import CategoryState
+from safety.policy import rules as policy_rules
+from safety.policy import suspensions as policy_suspensions
+from safety.policy.suspensions import CategoryState
 from safety.prefilter import text_stages
 from safety.prefilter.patterns import BadPattern, compile_pattern
 from safety.prefilter.text_stages import Stages

@@ -9,9 +9,9 @@ from datetime import datetime
 
 from accounts import overrides
 from accounts.overrides import Overriding
-from safety.policy_proposed import Proposed, overrides_of
+from safety.policy.proposed import Proposed, overrides_of
 from safety.prefilter.normalise import normalise
-from safety.text_records import KINDS, SCORES, TextExample, TextThreshold, TextThresholdOverride
+from safety.prefilter.text_records import KINDS, SCORES, TextExample, TextThreshold, TextThresholdOverride
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from safety import shipped, shipped_examples
-from safety.prefilter import words
+from safety import shipped
+from safety.prefilter import shipped_examples, words
 from safety.prefilter.normalise import normalise
 from safety.prefilter.patterns import compile_pattern
 from safety.prefilter.readings import readings

@@ -15,8 +15,8 @@ from safetensors.numpy import save
 
 from safety.prefilter.normalise import normalise
 from safety.prefilter.prose import passages
+from safety.prefilter.shipped_examples import EXAMPLES
 from safety.scorer.classifier import BENIGN, features
-from safety.shipped_examples import EXAMPLES
 from safety.training.text_set import Labelled, expand
 
 PER_TEMPLATE = {"train": 60, "calibration": 60, "frozen": 40}

@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from generation import lane_preview, lane_settings
 from generation.models import Job, LaneOverride
+from generation.scheduling import lane_preview, lane_settings
 from tests.console.people import clip, operator, person
 from tests.console.test_pages_operate import change, seen, weight
 

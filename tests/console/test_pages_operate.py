@@ -6,8 +6,8 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import AuditEntry
-from generation import lane_settings
 from generation.models import LaneOverride
+from generation.scheduling import lane_settings
 from tests.console.people import PROMPT, clip, operator, person
 from tests.generation.api_stage import claimed
 

@@ -8,11 +8,11 @@ from django.utils import timezone
 from accounts import actions, operations
 from accounts.errors import ApiError
 from accounts.models import AuditEntry
-from generation import auto_raise, pool_settings, told
-from generation.lane_actions import ChangeLaneWeight
 from generation.models import Job, LaneOverride, PoolOverride, RaiseRuleOverride, ToldEta
-from generation.setting_actions import ChangeLaneSetting, ChangePoolSetting, ChangeRaiseRule
-from generation.standing import standing
+from generation.scheduling import auto_raise, pool_settings, told
+from generation.scheduling.lane_actions import ChangeLaneWeight
+from generation.scheduling.setting_actions import ChangeLaneSetting, ChangePoolSetting, ChangeRaiseRule
+from generation.scheduling.standing import standing
 from tests.console.people import clip, operator, person
 from tests.generation.api_stage import deliver, media_folder
 

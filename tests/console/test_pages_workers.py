@@ -6,9 +6,9 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import AuditEntry
-from generation import quarantine
+from generation.fleet import quarantine
+from generation.fleet.worker_actions import set_state
 from generation.models import Worker
-from generation.worker_actions import set_state
 from tests.console.people import PROMPT, clip, operator, person
 from tests.generation.api_stage import claimed
 from tests.generation.queueing import idle_worker

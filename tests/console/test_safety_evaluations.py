@@ -12,9 +12,14 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import AuditEntry
-from generation import evaluation_labels
+from generation.evaluation import labels as evaluation_labels
 from generation.evaluation import online
-from generation.evaluation_records import CoherenceThreshold, EvaluationCase, EvaluationRun, OnlineMeasure
+from generation.evaluation.case_records import (
+    CoherenceThreshold,
+    EvaluationCase,
+    EvaluationRun,
+    OnlineMeasure,
+)
 from generation.models import Job, RegisteredModel
 from tests.console.people import operator, person, signed_in, with_second_factor
 from tests.generation.api_stage import media_folder, tenant

@@ -8,8 +8,8 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Approval, AuditEntry
-from safety import thresholds
 from safety.models import PromptCategoryOverride, Rule, RuleOverride, ScanPolicyOverride, ThresholdOverride
+from safety.policy import thresholds
 from safety.prefilter.cascade import screen_prompt
 from safety.shipped import canary_pattern
 from tests.console.people import operator, person, signed_in, with_second_factor

@@ -8,9 +8,9 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from accounts.models import AuditEntry
-from generation import review_delivery, review_frames, withdrawal
+from generation.afterwards import review_delivery, review_frames, withdrawal
 from generation.models import ReviewPull, State, Withdrawal
-from safety import incidents, reports, review
+from safety import incidents
 from safety.models import (
     Exposure,
     ReviewClaim,
@@ -20,6 +20,8 @@ from safety.models import (
     SafetyIncident,
     UserReport,
 )
+from safety.review import queue as review
+from safety.review import reports
 from tests.console.people import operator, person, signed_in, with_second_factor
 from tests.generation.api_stage import tenant
 from tests.generation.review_stage import delivered, in_review, review_folders, reviewer

@@ -22,8 +22,9 @@ from console.celery import app
 
 django.setup()
 
-from generation import finalization, loading  # noqa: E402
+from generation import finalization  # noqa: E402
 from generation.engines import video  # noqa: E402
+from generation.revisions import loading  # noqa: E402
 from generation.worker import checkpoints, clip_attempt, engine_shelf, stages  # noqa: E402
 
 # Those of a stage come when its work is done and nothing of it has been noted.

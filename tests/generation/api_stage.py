@@ -16,10 +16,10 @@ from billing import ledger
 from billing.models import Decision, Hold, Transaction
 from generation import dispatch, finalization
 from generation.finalization import Ran, SignedFile
-from generation.leases import Lease, lease_of
 from generation.models import Attempt, Job, Worker
-from safety import thresholds
+from generation.scheduling.leases import Lease, lease_of
 from safety.models import Credential, FrameClass, Scan, Verdict
+from safety.policy import thresholds
 
 FILM = bytes(range(256)) * 40  # 10,240 bytes that no two ranges share
 CLIP = {

@@ -13,7 +13,8 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
 django.setup()
 
-from generation import finalization, held, signing  # noqa: E402
+from generation import finalization  # noqa: E402
+from generation.credentials import held, signing  # noqa: E402
 
 MOMENTS = {
     "signed": (signing, "sign_all"),  # nothing is stored yet

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
-from generation import finalization, held, signing
+from generation import finalization
+from generation.credentials import held, signing
 from generation.finalization import Ran
-from generation.leases import Lease
 from generation.models import Job
+from generation.scheduling.leases import Lease
 from generation.worker.encoding import encode
 from safety.postfilter.scan import scan_file
 from tests.generation.api_stage import Tenant, claimed

@@ -13,8 +13,8 @@ from django.db import connection
 from console.requests import BodyLimit
 from generation import finalization, streams
 from generation.finalization import Ran
-from generation.leases import Lease
 from generation.models import TokenSegment
+from generation.scheduling.leases import Lease
 from tests.generation.api_stage import claimed
 
 

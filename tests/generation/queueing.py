@@ -7,8 +7,8 @@ from django.utils import timezone
 from accounts.identity import Caller
 from generation import admission, dispatch, finalization
 from generation.finalization import Ran
-from generation.leases import lease_of
 from generation.models import Attempt, Job, Worker
+from generation.scheduling.leases import lease_of
 from tests.generation.api_stage import Tenant
 
 CLIP = {"prompt": "a red circle moves right over grass", "model": "pocket-video"}

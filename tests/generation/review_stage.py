@@ -10,11 +10,14 @@ from django.utils import timezone
 
 from accounts import staff
 from accounts.models import StaffRole, User
-from generation import finalization, review_delivery, signing
+from generation import finalization
+from generation.afterwards import review_delivery
+from generation.credentials import signing
 from generation.finalization import Ran
 from generation.models import Job
-from safety import review, thresholds
 from safety.models import FrameClass, Reviewer, ReviewItem, Scan, Verdict
+from safety.policy import thresholds
+from safety.review import queue as review
 from tests.generation.api_stage import Tenant, claimed, tenant
 from tests.generation.queueing import submit
 from tests.safety.clips import encoded, shape_world

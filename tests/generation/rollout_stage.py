@@ -5,8 +5,8 @@ import itertools
 from django.db import transaction
 from django.utils import timezone
 
-from generation import rollout
 from generation.models import Evaluation, RegisteredModel
+from generation.revisions import rollout
 
 _numbers = itertools.count(1)
 

@@ -8,8 +8,8 @@ from accounts.models import TierTerms
 from billing.models import Decision, Hold
 from generation import admission, cancellation, finalization
 from generation.finalization import Ran
-from generation.leases import lease_of
 from generation.models import Job, State
+from generation.scheduling.leases import lease_of
 from safety.models import Rule
 from tests.generation.api_stage import counts, tenant
 from tests.generation.queueing import CLIP, CODE, caller, claim, idle_worker, submit, submit_code

@@ -8,9 +8,9 @@ from django.utils import timezone
 
 from accounts import actions
 from accounts.models import AuditEntry, OperationalEvent
-from generation import auto_raise, lane_settings
-from generation.lane_actions import ChangeLaneWeight
 from generation.models import Job, LaneOverride, RaiseRuleOverride
+from generation.scheduling import auto_raise, lane_settings
+from generation.scheduling.lane_actions import ChangeLaneWeight
 from tests.console.people import operator
 from tests.generation.api_stage import tenant
 from tests.generation.queueing import submit

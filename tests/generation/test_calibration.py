@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from accounts import staff
 from accounts.models import AuditEntry
 from billing.models import UnitCalibration
-from generation import admission, calibration, registry
+from generation import admission, registry
 from generation.policy import cost
 from generation.policy.calibration import Finished, fit, quantile
+from generation.scheduling import calibration
 from tests.generation.api_stage import tenant
 from tests.generation.queueing import CLIP, caller, submit, submit_code
 

@@ -5,8 +5,9 @@ import json
 import pytest
 from django.db import connection, transaction
 
-from generation import cancellation, claim_sql, dispatch
+from generation import cancellation, dispatch
 from generation.models import Attempt, Job, Lane, LaneOrganization, LaneOverride, Pool
+from generation.scheduling import claim_sql
 from tests.generation.api_stage import tenant
 from tests.generation.queueing import claim, end_as_cancelled, idle_worker, submit, submit_many
 

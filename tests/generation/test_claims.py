@@ -7,9 +7,9 @@ from accounts import actions, staff
 from accounts.models import StaffRole
 from generation import finalization
 from generation.finalization import Ran
-from generation.lane_actions import ChangeLaneWeight
-from generation.leases import lease_of
 from generation.models import Attempt, Lane, LaneOrganization, LaneOverride, Pool, State
+from generation.scheduling.lane_actions import ChangeLaneWeight
+from generation.scheduling.leases import lease_of
 from tests.generation.api_stage import tenant
 from tests.generation.queueing import claim, end_as_cancelled, idle_worker, submit, submit_code, submit_many
 

@@ -14,13 +14,16 @@ from django.utils import timezone
 from accounts.models import OperationalEvent, OutboxEvent
 from billing.models import Charge, Hold
 from billing.reconciliation import reconcile
-from generation import dispatch, held, preemption
+from generation import dispatch
+from generation.credentials import held
 from generation.models import Asset, Attempt, Job, Pool, PoolSettings, State
+from generation.scheduling import preemption
 from generation.worker import checkpoints, loop
 from generation.worker.encoding import decode_frames
 from generation.worker.station import Station
-from safety import canary, provenance
+from safety.credentials import provenance
 from safety.models import Credential, Scan, Threshold
+from safety.postfilter import canary
 from tests.generation.api_stage import tenant
 from tests.generation.queueing import submit
 

@@ -12,10 +12,11 @@ from django.db import DatabaseError, connection, transaction
 from PIL import Image
 
 from accounts.models import OperationalEvent, OutboxEvent
-from generation import announcements, repeat_cache, signing, variants, verification
+from generation import announcements, repeat_cache
+from generation.credentials import signing, variants, verification
 from generation.models import Asset, Job
 from generation.worker.encoding import decode_frames
-from safety import provenance
+from safety.credentials import provenance
 from safety.models import Credential
 from tests.generation.api_stage import media_folder, tenant, withdraw
 from tests.generation.held_stage import delivered_clip, scanned_clip

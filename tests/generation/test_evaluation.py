@@ -8,11 +8,12 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from accounts.models import AuditEntry, OperationalEvent
-from generation import loading, registry
+from generation import registry
 from generation.engines.errors import ModelUnavailable
 from generation.engines.training.world import FRAMES, SIZE, render
 from generation.evaluation import candidates, deploy, effects, measured, sampling, scoring
 from generation.models import Evaluation, RegisteredModel
+from generation.revisions import loading
 from safety.models import Credential
 from tests.generation.rollout_stage import candidate, gate_run
 from tests.generation.tiny_models import write_video_model

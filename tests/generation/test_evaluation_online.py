@@ -8,7 +8,7 @@ from django.core.management import call_command
 from django.db import ProgrammingError, transaction
 
 from generation.evaluation import coherence, online
-from generation.evaluation_records import OnlineMeasure
+from generation.evaluation.case_records import OnlineMeasure
 from generation.models import Asset
 from tests.generation.review_stage import delivered, review_folders
 from tests.safety.clips import shape_world

@@ -10,10 +10,10 @@ from django.db import IntegrityError, ProgrammingError, connection, transaction
 from django.utils import timezone
 
 from accounts.models import OperationalEvent
-from generation import loading
 from generation.evaluation import alignment, release_gate, weekly, weekly_figures, weekly_plan
-from generation.evaluation_records import EvaluationCase, EvaluationRun
+from generation.evaluation.case_records import EvaluationCase, EvaluationRun
 from generation.models import RegisteredModel
+from generation.revisions import loading
 from safety import incidents
 from safety.models import Credential, SafetyIncident, Scan
 from safety.postfilter import gates
@@ -300,7 +300,7 @@ class TestGate:
 
 def test_the_painted_picture_is_where_the_case_says():
     from generation.evaluation import painting, sampling
-    from safety import canary
+    from safety.postfilter import canary
 
     recipe = {"picture": "canary", "class": "violence", "seed": 1, "width": 64, "height": 64}
     shape = sampling.Shape(64, 64, painting.FRAMES, 1, 1.0)

@@ -9,10 +9,11 @@ from django.db.models.functions import Now
 
 from accounts.models import OutboxEvent
 from billing.models import Hold, UsageEvent
-from generation import finalization, preemption, upkeep
+from generation import finalization, upkeep
 from generation.finalization import Ran, SignedFile
-from generation.leases import Lease, LeaseLost, lease_of
 from generation.models import Asset, Attempt, Job, JobEvent, Lane, LaneOrganization, State, TokenSegment
+from generation.scheduling import preemption
+from generation.scheduling.leases import Lease, LeaseLost, lease_of
 from tests.generation.api_stage import tenant
 from tests.generation.queueing import claim, idle_worker, submit, submit_code, submit_many
 

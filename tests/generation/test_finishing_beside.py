@@ -15,7 +15,7 @@ from generation.models import Asset, Attempt, Job, Pool, State, Worker
 from generation.worker import finishing, finishing_line, loop
 from generation.worker.encoding import decode_frames
 from generation.worker.station import Station
-from safety import canary
+from safety.postfilter import canary
 from tests.generation.api_stage import tenant
 from tests.generation.queueing import submit
 

@@ -16,10 +16,10 @@ from django.db.models.functions import Now
 
 from billing.models import Charge, Hold
 from billing.reconciliation import reconcile
-from generation import held, signing
-from generation.delivered_audit import audit
+from generation.credentials import held, signing
+from generation.credentials.delivered_audit import audit
 from generation.models import Asset, SigningOutage, State, UnsignedClip
-from safety import signer_keys
+from safety.credentials import signer_keys
 from safety.models import Credential, SignerKey
 from tests.generation.api_stage import tenant
 from tests.generation.drainer import MOMENTS

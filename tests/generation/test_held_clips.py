@@ -13,11 +13,12 @@ from accounts.errors import ApiError
 from accounts.models import OperationalEvent, User
 from billing.models import Charge, Hold
 from billing.reconciliation import reconcile
-from generation import held, signing, upkeep
-from generation.held_actions import RetrySigning
+from generation import upkeep
+from generation.credentials import held, signing
+from generation.credentials.held_actions import RetrySigning
 from generation.models import Asset, Job, JobEvent, SigningOutage, State, UnsignedClip
-from generation.standing import standing
-from safety import provenance
+from generation.scheduling.standing import standing
+from safety.credentials import provenance
 from safety.models import Credential
 from tests.generation.api_stage import media_folder, tenant
 from tests.generation.held_stage import held_clip, scanned_clip

@@ -15,14 +15,14 @@ from PIL import Image
 from accounts.models import OperationalEvent, OutboxEvent
 from billing.models import Charge, Hold
 from billing.reconciliation import reconcile
-from generation import cancellation, dispatch, input_images, screening, upkeep
-from generation.input_records import InputImage
+from generation import cancellation, dispatch, upkeep
+from generation.inputs import input_images, screening
+from generation.inputs.input_records import InputImage
 from generation.models import Asset, Job, Pool, RegisteredModel, State
 from generation.worker import loop
 from generation.worker.station import Station
-from safety import canary
 from safety.models import Credential, Scan
-from safety.postfilter import gates
+from safety.postfilter import canary, gates
 from tests.generation.api_stage import CLIP, counts, job_of, make_clip, media_folder, tenant, worker
 from tests.generation.rollout_stage import serve
 from tests.generation.test_api_errors import error_of

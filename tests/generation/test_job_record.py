@@ -4,7 +4,7 @@ import pytest
 
 from generation import finalization
 from generation.finalization import Ran
-from generation.leases import lease_of
+from generation.scheduling.leases import lease_of
 from generation.stage_times import Span, stage_times
 from tests.console.people import clip, operator, person
 from tests.generation.api_stage import tenant

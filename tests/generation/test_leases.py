@@ -8,8 +8,8 @@ from accounts.models import OperationalEvent, OutboxEvent
 from billing.models import Hold
 from generation import finalization, upkeep
 from generation.finalization import Ran
-from generation.leases import LeaseLost, lease_of
 from generation.models import Attempt, Job, State, Worker
+from generation.scheduling.leases import LeaseLost, lease_of
 from tests.generation.api_stage import tenant
 from tests.generation.queueing import claim, idle_worker, submit
 

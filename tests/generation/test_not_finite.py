@@ -9,10 +9,10 @@ from hypothesis import strategies as some
 from accounts import actions, operations
 from accounts.errors import ApiError
 from accounts.models import AuditEntry, OperationalEvent
-from generation import quarantine, worker_actions
+from generation.fleet import quarantine, worker_actions
+from generation.fleet.worker_actions import SetWorkerState
 from generation.models import Worker
 from generation.policy.not_finite import BlowUp, Terms, speaks_against
-from generation.worker_actions import SetWorkerState
 from tests.console.people import operator
 from tests.generation.queueing import idle_worker
 

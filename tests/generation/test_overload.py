@@ -10,9 +10,10 @@ from django.utils import timezone
 
 from accounts.errors import ApiError
 from accounts.models import OperationalEvent
-from generation import dispatch, endpoints, overload
+from generation import dispatch
 from generation.models import EndpointLoad, Job, Lane, LaneOrganization, Pool, PoolOverride
 from generation.policy import drain, endpoint
+from generation.scheduling import endpoints, overload
 from tests.generation.api_stage import CLIP, counts, tenant
 from tests.generation.queueing import claim, end_as_cancelled, idle_worker, submit, submit_code, submit_many
 

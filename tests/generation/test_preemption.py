@@ -4,10 +4,11 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 
 from accounts.models import OperationalEvent
-from generation import finalization, preemption
+from generation import finalization
 from generation.finalization import Ran
-from generation.leases import lease_of
 from generation.models import Attempt, Job, State
+from generation.scheduling import preemption
+from generation.scheduling.leases import lease_of
 from tests.generation.api_stage import tenant
 from tests.generation.queueing import claim, idle_worker, submit
 

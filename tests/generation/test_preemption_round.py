@@ -6,10 +6,10 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from generation import preemption
 from generation.finalization import Ran
-from generation.leases import lease_of
 from generation.models import Attempt, Job, Lane, PoolOverride, PoolSettings, Worker
+from generation.scheduling import preemption
+from generation.scheduling.leases import lease_of
 from tests.generation.api_stage import tenant
 from tests.generation.queueing import claim, idle_worker, submit
 

@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from generation import queue_waits
 from generation.models import Job
+from generation.scheduling import queue_waits
 from tests.console.people import clip, person
 
 pytestmark = pytest.mark.django_db

@@ -5,10 +5,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from accounts.models import TierTerms
-from generation import admission, model_facts, registry, specs
+from generation import admission, registry, specs
 from generation.evaluation import effects
-from generation.model_facts import ClipFacts, CodeFacts, FactsInvalid
 from generation.models import Evaluation, RegisteredModel
+from generation.revisions import model_facts
+from generation.revisions.model_facts import ClipFacts, CodeFacts, FactsInvalid
 from tests.generation.api_stage import tenant
 from tests.generation.queueing import CLIP, caller, submit, submit_code
 from tests.generation.rollout_stage import candidate, gate_run, serve

@@ -8,7 +8,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from accounts.models import AuditEntry, OperationalEvent
-from generation import rescan
+from generation.afterwards import rescan
 from generation.models import Asset, Job, Rescan, RescanDay, State, Withdrawal
 from safety.models import ReviewItem, SafetyIncident, Scan, Threshold
 from safety.postfilter import gates

@@ -7,10 +7,11 @@ from django.db import connection
 
 from accounts.errors import ApiError
 from billing.models import Charge, Transaction
-from generation import review_delivery, withdrawal
+from generation.afterwards import review_delivery, withdrawal
 from generation.models import Job, State, Withdrawal
-from safety import reports, review
 from safety.models import ReviewClaim, ReviewItem, UserReport
+from safety.review import queue as review
+from safety.review import reports
 from tests.generation.review_stage import decided, delivered, in_review, review_folders, reviewer
 
 __all__ = ["review_folders"]

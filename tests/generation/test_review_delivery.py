@@ -8,11 +8,13 @@ from django.db import DatabaseError, connection, transaction
 
 from accounts.models import AuditEntry, OperationalEvent
 from billing.models import Charge, Hold
-from generation import finalization, quarantine_files, review_delivery, signing, upkeep
+from generation import finalization, upkeep
+from generation.afterwards import quarantine_files, review_delivery
+from generation.credentials import signing
 from generation.late_clips import time_in_system
 from generation.models import Asset, Job, State
+from safety.credentials.provenance import SigningUnavailable, verify_bytes
 from safety.models import Clearance, Credential, ReviewItem
-from safety.provenance import SigningUnavailable, verify_bytes
 from tests.generation.review_stage import (
     decided,
     in_review,

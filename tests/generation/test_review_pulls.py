@@ -8,11 +8,12 @@ from django.utils import timezone
 
 from accounts import actions
 from accounts.errors import ApiError
-from generation import delivery, pulls, repeat_cache, review_delivery
+from generation import delivery, repeat_cache
+from generation.afterwards import pulls, review_delivery
+from generation.afterwards.pulls import PullIntoReview, Window
 from generation.models import Asset, Job, ReviewPull, State
-from generation.pulls import PullIntoReview, Window
-from safety import review
 from safety.models import ReviewItem
+from safety.review import queue as review
 from tests.generation.api_stage import deliver, media_folder, tenant
 from tests.generation.queueing import submit
 from tests.generation.review_stage import reviewer

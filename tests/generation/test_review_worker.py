@@ -4,15 +4,14 @@ import pytest
 from django.db import transaction
 
 from billing.models import Charge
-from generation import review_upkeep
+from generation.afterwards import review_upkeep
 from generation.models import Asset, Attempt, Pool, State
 from generation.worker import loop
 from generation.worker.station import Station
-from safety import canary
+from safety.credentials.provenance import verify
 from safety.models import ReviewItem, SafetyIncident, Threshold
-from safety.postfilter import gates
+from safety.postfilter import canary, gates
 from safety.postfilter.protocol import Finding
-from safety.provenance import verify
 from tests.generation.api_stage import tenant
 from tests.generation.queueing import submit
 from tests.generation.review_stage import decided, review_folders, reviewer

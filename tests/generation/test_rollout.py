@@ -10,10 +10,11 @@ from accounts import actions, staff
 from accounts.errors import ApiError
 from accounts.models import AuditEntry, OperationalEvent, StaffRole, User
 from billing.models import Hold
-from generation import admission, registry, rollout
-from generation.leases import LeaseLost, lease_of
+from generation import admission, registry
 from generation.models import Attempt, Evaluation, Job, ModelLoad, RegisteredModel, State
-from generation.rollout_actions import PromoteModel, QuarantineModel, RetireModel
+from generation.revisions import rollout
+from generation.revisions.rollout_actions import PromoteModel, QuarantineModel, RetireModel
+from generation.scheduling.leases import LeaseLost, lease_of
 from tests.generation.api_stage import tenant
 from tests.generation.queueing import CLIP, caller, claim, idle_worker, submit
 from tests.generation.rollout_stage import candidate, gate_run, serve

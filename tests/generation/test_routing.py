@@ -4,8 +4,8 @@ import pytest
 from django.db import DatabaseError, transaction
 
 from accounts.errors import ApiError
-from generation import routing
 from generation.models import Job, JobEvent, Lane, LaneOrganization, Pool, RegisteredModel, Worker
+from generation.scheduling import routing
 from tests.generation.api_stage import tenant
 from tests.generation.queueing import claim, idle_worker, submit, submit_many
 

@@ -11,8 +11,9 @@ from django.db import connection
 
 from accounts import keys
 from accounts.identity import Caller
-from generation import admission, auto_raise, dispatch
+from generation import admission, dispatch
 from generation.models import Attempt, Job, PoolSettings
+from generation.scheduling import auto_raise
 from generation.simulator.quantiles import quantile
 from tests.generation.api_stage import Tenant, tenant
 from tests.generation.queueing import CLIP, end_as_cancelled, idle_worker, submit, submit_many

@@ -13,13 +13,17 @@ from PIL import Image
 
 from accounts import actions
 from billing.models import Decision, Hold
-from generation import refused_prompts, safety_preview
+from generation.afterwards import refused_prompts, safety_preview
+from generation.afterwards.refused_prompts import RefusedPrompt
 from generation.models import Asset, Job
-from generation.refused_prompts import RefusedPrompt
-from safety import canary, golden, golden_texts, policy_seen, policy_suspensions
+from safety.golden import cases as golden
+from safety.golden import texts as golden_texts
 from safety.models import Rule, Scan
-from safety.policy_actions import ChangeScanPolicy, ChangeTextThreshold, SuspendCategory, SwitchRule
-from safety.policy_rule_actions import AddRule
+from safety.policy import seen as policy_seen
+from safety.policy import suspensions as policy_suspensions
+from safety.policy.actions import ChangeScanPolicy, ChangeTextThreshold, SuspendCategory, SwitchRule
+from safety.policy.rule_actions import AddRule
+from safety.postfilter import canary
 from safety.postfilter.scan import scan_frames
 from safety.prefilter.cascade import screen_prompt
 from tests.generation.api_stage import CODE, Tenant, deliver, job_of, make_clip, media_folder, tenant

@@ -10,10 +10,11 @@ from random import Random
 import pytest
 from django.utils import timezone
 
-from generation import finalization, lane_settings
+from generation import finalization
 from generation.finalization import Ran
-from generation.leases import lease_of
 from generation.models import Attempt, Job, Lane, LaneOverride
+from generation.scheduling import lane_settings
+from generation.scheduling.leases import lease_of
 from generation.simulator.pool import Job as VirtualJob
 from generation.simulator.pool import LaneTerms, VirtualPool
 from tests.generation.api_stage import tenant

@@ -8,8 +8,8 @@ from django.db.models.functions import Now
 from billing.models import Hold
 from generation import finalization, upkeep
 from generation.finalization import Ran
-from generation.leases import lease_of
 from generation.models import Attempt, Job, State, Worker
+from generation.scheduling.leases import lease_of
 from generation.worker.station import Station
 from tests.generation.api_stage import tenant
 from tests.generation.queueing import claim, idle_worker, submit, submit_code, submit_many

@@ -11,9 +11,10 @@ from accounts import actions, approvals
 from accounts.errors import ApiError
 from accounts.models import Approval, AuditEntry, OperationalEvent, OutboxEvent
 from billing.models import Transaction
-from generation import delivery, quarantine_files, withdrawal
+from generation import delivery
+from generation.afterwards import quarantine_files, withdrawal
+from generation.afterwards.withdrawal_actions import RestoreClip, WithdrawClip
 from generation.models import Asset, Job, State, Withdrawal, WithdrawalPolicy
-from generation.withdrawal_actions import RestoreClip, WithdrawClip
 from tests.generation.api_stage import tenant
 from tests.generation.queueing import submit
 from tests.generation.review_stage import delivered, review_folders, reviewer, stored_files
@@ -238,7 +239,7 @@ def test_past_python_nothing_withdrawn_comes_back(folder):
 
 
 def test_a_withheld_file_is_not_lifted_while_people_look_at_it(folder):
-    from generation import clip_reports
+    from generation.afterwards import clip_reports
     from tests.generation.queueing import caller
 
     owner = tenant("plus")

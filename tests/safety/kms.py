@@ -1,7 +1,7 @@
 """A key service in a process of its own: the key never leaves it. `python -m tests.safety.kms FOLDER` prints its port.
 
-FOLDER holds a chain as safety/chain.py makes one. A file `hang` in it makes the service take its time, `wrong` makes it
-answer nonsense, `gone` makes it answer 503.
+FOLDER holds a chain as safety/credentials/chain.py makes one. A file `hang` in it makes the service take its
+time, `wrong` makes it answer nonsense, `gone` makes it answer 503.
 """
 
 import json
@@ -10,8 +10,8 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from safety import chain
-from safety.signers import PemSigner
+from safety.credentials import chain
+from safety.credentials.signers import PemSigner
 
 TOKEN = "a token of the test"
 

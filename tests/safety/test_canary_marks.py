@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from safety import canary
 from safety.models import FrameClass
+from safety.postfilter import canary
 from tests.safety.clips import encoded, shape_world, textured
 
 

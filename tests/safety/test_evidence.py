@@ -5,8 +5,8 @@ import hashlib
 import pytest
 from django.db import DatabaseError, connection, transaction
 
-from safety import canary
 from safety.models import Credential, HashEntry, Scan, Threshold, ThresholdOverride, Verdict
+from safety.postfilter import canary
 from safety.postfilter.scan import scan_frames
 from tests.safety.clips import shape_world
 

@@ -15,9 +15,9 @@ from bench.gate_models import (
     write_vit,
     write_vit_body,
 )
-from safety.frame_records import Likeness
 from safety.models import Threshold
 from safety.postfilter import configured, deadline, gates, likeness
+from safety.postfilter.frame_records import Likeness
 from safety.postfilter.models import LoadedOnce, ModelFiles, ModelUnusable
 from safety.postfilter.scan import scan_frames
 from safety.postfilter.sidecar import AnswerInvalid, Sidecar

@@ -8,9 +8,8 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import OperationalEvent
-from safety import canary
 from safety.models import SAMPLED_CLASSES, FrameClass, HashEntry, Scan, Threshold, ThresholdOverride, Verdict
-from safety.postfilter import gates, hash_list
+from safety.postfilter import canary, gates, hash_list
 from safety.postfilter.scan import scan_file, scan_frames
 from tests.safety.broken_gates import Attentive
 from tests.safety.clips import encoded, shape_world, textured

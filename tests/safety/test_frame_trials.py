@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from safety import canary
-from safety.postfilter import gates, judging
+from safety.postfilter import canary, gates, judging
 from safety.postfilter.scan import scan_file, scan_frames
 from tests.safety import frame_trials
 from tests.safety.clips import encoded, shape_world

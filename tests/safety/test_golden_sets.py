@@ -8,9 +8,13 @@ from django.utils import timezone
 
 from accounts.errors import ApiError
 from accounts.models import OperationalEvent
-from safety import golden, golden_frames, golden_generation, golden_pictures, policy_seen
-from safety.golden import Case
+from safety.golden import cases as golden
+from safety.golden import frames as golden_frames
+from safety.golden import generation as golden_generation
+from safety.golden import pictures as golden_pictures
+from safety.golden.cases import Case
 from safety.models import GoldenCase, GoldenFinding, HashEntry, Scan
+from safety.policy import seen as policy_seen
 from safety.postfilter import gates
 
 pytestmark = pytest.mark.django_db

@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accounts.models import AuditEntry
-from safety import hash_exchange
 from safety.models import HashEntry, HashEntryEvent
-from safety.postfilter import gates, hash_list
+from safety.postfilter import gates, hash_exchange, hash_list
 from safety.postfilter.hash_index import HashIndex
 from safety.postfilter.pdq import CROPS, hashes_of_frame, insides, pdq
 from safety.postfilter.scan import scan_frames

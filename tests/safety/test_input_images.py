@@ -9,8 +9,9 @@ import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 
 from accounts.errors import ApiError
-from safety import canary, input_images
+from safety import input_images
 from safety.models import Scan
+from safety.postfilter import canary
 from safety.postfilter.scan import scan_picture
 from tests.safety.clips import textured
 from tests.safety.test_images import picture, png_claiming

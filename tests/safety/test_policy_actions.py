@@ -8,10 +8,11 @@ from django.utils import timezone
 from accounts import actions, approvals
 from accounts.errors import ApiError
 from accounts.models import Approval, AuditEntry, User
-from safety import policy_suspensions, thresholds
 from safety.models import Rule, RuleOverride, ThresholdOverride
-from safety.policy_actions import CHANGES, ChangeScanPolicy, ChangeThreshold, SuspendCategory, SwitchRule
-from safety.policy_rule_actions import AddRule
+from safety.policy import suspensions as policy_suspensions
+from safety.policy import thresholds
+from safety.policy.actions import CHANGES, ChangeScanPolicy, ChangeThreshold, SuspendCategory, SwitchRule
+from safety.policy.rule_actions import AddRule
 from safety.prefilter.cascade import screen_prompt
 from safety.prefilter.rules import live_rules
 from tests.safety.policy_stage import guardian

@@ -16,8 +16,8 @@ from django.utils import timezone
 from accounts import actions
 from accounts.actions import Action
 from accounts.models import AuditEntry, User
-from safety.policy_actions import ChangeScanPolicy, ChangeThreshold
-from safety.policy_rule_actions import AddRule
+from safety.policy.actions import ChangeScanPolicy, ChangeThreshold
+from safety.policy.rule_actions import AddRule
 from tests.committed import committed
 from tests.safety.clips import encoded
 from tests.safety.policy_stage import guardian

@@ -9,13 +9,14 @@ from django.utils import timezone
 from accounts import actions, approvals
 from accounts.actions import Action
 from accounts.models import Approval
-from generation import safety_preview
-from safety import policy_preview, policy_seen
+from generation.afterwards import safety_preview
 from safety.models import Rule, Scan
-from safety.policy_actions import ChangeScanPolicy, ChangeThreshold, SwitchRule
-from safety.policy_preview import ADMITTED, REFUSED, UNSEEN, TextSubject
-from safety.policy_proposed import Proposed
-from safety.policy_rule_actions import AddRule
+from safety.policy import preview as policy_preview
+from safety.policy import seen as policy_seen
+from safety.policy.actions import ChangeScanPolicy, ChangeThreshold, SwitchRule
+from safety.policy.preview import ADMITTED, REFUSED, UNSEEN, TextSubject
+from safety.policy.proposed import Proposed
+from safety.policy.rule_actions import AddRule
 from safety.postfilter import gates
 from safety.postfilter.scan import scan_file
 from safety.prefilter.cascade import screen_prompt

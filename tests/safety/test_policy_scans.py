@@ -8,9 +8,10 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from accounts import actions
-from safety import policy_scans, thresholds
 from safety.models import LikenessThreshold, ScanPolicy, Threshold
-from safety.policy_actions import ChangeScanPolicy, ChangeThreshold
+from safety.policy import scans as policy_scans
+from safety.policy import thresholds
+from safety.policy.actions import ChangeScanPolicy, ChangeThreshold
 from safety.postfilter import gates
 from safety.postfilter.scan import scan_frames
 from tests.safety.clips import shape_world

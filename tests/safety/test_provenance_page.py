@@ -9,7 +9,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from PIL import Image
 
-from safety import provenance, seal, verify_page
+from safety.credentials import provenance, seal, verify_page
 from safety.models import Credential
 from safety.postfilter.scan import scan_file
 from tests.safety.clips import encoded, shape_world, textured

@@ -9,7 +9,7 @@ from django.utils import timezone
 from accounts import actions, approvals
 from accounts.errors import ApiError
 from accounts.models import Approval, AuditEntry, User
-from safety import incidents, reports, review
+from safety import incidents
 from safety.models import (
     Exposure,
     IncidentNote,
@@ -23,7 +23,9 @@ from safety.models import (
     SafetyIncident,
     UserReport,
 )
-from safety.review_actions import ChangeReviewRow, GrantReviewer, WithdrawReviewer
+from safety.review import queue as review
+from safety.review import reports
+from safety.review.actions import ChangeReviewRow, GrantReviewer, WithdrawReviewer
 from tests.generation.review_stage import permit, reviewer
 
 pytestmark = pytest.mark.django_db

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from cryptography import x509
 
-from safety import chain
+from safety.credentials import chain
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 

@@ -13,7 +13,7 @@ from django.db import DatabaseError, connection, transaction
 from accounts import actions, staff
 from accounts.errors import ApiError
 from accounts.models import AuditEntry, OperationalEvent, User
-from safety import chain, provenance, signer_actions, signer_keys, signers
+from safety.credentials import chain, provenance, signer_actions, signer_keys, signers
 from safety.models import Credential, SignerKey
 from safety.postfilter.scan import scan_file
 from tests.safety import kms
@@ -44,7 +44,7 @@ def key_service(tmp_path, settings):
     )  # fmt: skip
     settings.SIGNING_KMS_URL = f"http://127.0.0.1:{service.stdout.readline().strip()}"
     settings.SIGNING_KMS_TOKEN = kms.TOKEN
-    settings.SIGNING_KEY = "callback:safety.signer_remote.configured"
+    settings.SIGNING_KEY = "callback:safety.credentials.signer_remote.configured"
     yield folder
     service.kill()
     service.wait()
@@ -192,7 +192,7 @@ def test_old_clips_stay_trusted_when_the_old_keys_folder_is_gone(scanned, signin
     [
         ("file", "nowhere", "can't be read"),
         ("environment", "NOT_SET", "not set in this process"),
-        ("callback", "safety.signer_remote.nothing", "can't be made"),
+        ("callback", "safety.credentials.signer_remote.nothing", "can't be made"),
         ("callback", "", "Say where"),
         ("smoke", "x", "Choose one of"),
     ],

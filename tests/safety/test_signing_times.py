@@ -11,7 +11,7 @@ import pytest
 from asn1crypto import tsp
 
 from accounts.models import OperationalEvent
-from safety import chain, provenance, signers, timestamp_service, timestamps
+from safety.credentials import chain, provenance, signers, timestamp_service, timestamps
 from safety.models import Credential
 from safety.postfilter.scan import scan_file
 from tests.safety.clips import encoded, shape_world

@@ -12,7 +12,7 @@ import pytest
 from django.core.management import call_command
 
 from accounts.models import OperationalEvent
-from safety import chain, provenance, seal, signer_keys, signers
+from safety.credentials import chain, provenance, seal, signer_keys, signers
 from safety.models import Credential, SignerKey
 from safety.postfilter.scan import scan_file
 from tests.safety.clips import encoded, shape_world

@@ -4,7 +4,7 @@ import sys
 
 from django.core.management.base import BaseCommand
 
-from generation.delivered_audit import Fault, audit
+from generation.credentials.delivered_audit import Fault, audit
 
 
 class Command(BaseCommand):

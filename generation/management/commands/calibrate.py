@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from accounts import actions
 from accounts.models import User
-from generation import calibration
+from generation.scheduling import calibration
 
 
 class Command(BaseCommand):

@@ -14,10 +14,11 @@ from pathlib import Path
 from django.core.management.base import BaseCommand, CommandError
 
 from accounts.errors import ApiError
-from generation import registry, rollout
+from generation import registry
 from generation.evaluation import command as evals_pipeline
 from generation.evaluation import measured
 from generation.models import Evaluation
+from generation.revisions import rollout
 
 SEED = 900_001
 MOST_AT_ONCE = 2
@@ -74,9 +75,9 @@ class Command(BaseCommand):
             raise CommandError(error.message) from error
 
     def _prompts(self, options: dict) -> None:
-        from generation import loading
         from generation.engines.errors import EngineError
         from generation.evaluation import prompts
+        from generation.revisions import loading
 
         model = registry.revision(options["model"], options["revision"])
         precision = options["precision"] or model.precision
@@ -104,8 +105,8 @@ class Command(BaseCommand):
             raise CommandError(f"below the aims: {', '.join(rollout.missed(done))}")
 
     def _deploy(self, options: dict) -> None:
-        from generation import loading
         from generation.evaluation import deploy
+        from generation.revisions import loading
 
         model = registry.revision(options["model"], options["revision"])
         done = deploy.run(model, loading.load, _author())

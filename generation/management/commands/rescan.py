@@ -4,7 +4,7 @@ from argparse import ArgumentParser
 
 from django.core.management.base import BaseCommand
 
-from generation import rescan
+from generation.afterwards import rescan
 
 
 class Command(BaseCommand):

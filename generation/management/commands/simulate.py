@@ -8,8 +8,8 @@ from random import Random
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from generation import lane_preview
 from generation.models import Pool
+from generation.scheduling import lane_preview
 from generation.simulator.report import LaneReport, Report, simulate
 from generation.simulator.workloads import SCENARIOS, Ask
 

@@ -3,7 +3,10 @@
 from django.core.management.base import BaseCommand, CommandParser
 from django.utils import timezone
 
-from safety import golden, golden_frames, golden_pictures, golden_texts
+from safety.golden import cases as golden
+from safety.golden import frames as golden_frames
+from safety.golden import pictures as golden_pictures
+from safety.golden import texts as golden_texts
 
 
 class Command(BaseCommand):

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from safety import hash_exchange, hash_import
 from safety.models import FrameClass
+from safety.postfilter import hash_exchange, hash_import
 
 MOST_SHOWN = 50
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from accounts.errors import ApiError
 from safety import input_images
-from safety.policy_records import LikenessKind
+from safety.policy.records import LikenessKind
 from safety.postfilter import configured, likeness
 from safety.postfilter.models import ModelUnusable
 

@@ -4,7 +4,7 @@ import sys
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from safety import provenance
+from safety.credentials import provenance
 
 LINES = (
     ("job", "Job"),

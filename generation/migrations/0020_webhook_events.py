@@ -1,0 +1,8 @@
+"""Placeholder; whoever owns it fills it."""
+
+from django.db import migrations
+
+
+class Migration(migrations.Migration):
+    dependencies = [("generation", "0019_api")]
+    operations = []
