@@ -5,7 +5,7 @@ have: the draw at place n does not depend on how the answer got there, only on t
 """
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM, DynamicCache, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from generation.engines import tokens
+from generation.engines.asked import CodeWork, Piece, Sampling
 from generation.engines.detokenizer import Detokenizer, StopFilter
 from generation.engines.errors import ContextTooLong, ModelUnavailable, UnsupportedWork
 
@@ -23,32 +24,13 @@ GREEDY_BELOW = 1e-3
 
 
 @dataclass(frozen=True)
-class Piece:
-    """What to deliver next. `ids` were sampled for it; a token whose text is held back comes with a later piece.
-
-    `finish_reason` is None except in the last piece: "stop" (the model ended, or a stop sequence came) or "length".
-    """
-
-    text: str
-    ids: tuple[int, ...]
-    finish_reason: str | None = None
-
-    @property
-    def tokens(self) -> int:
-        return len(self.ids)
-
-
-@dataclass(frozen=True)
 class _Answer:
     """The settings of one stream. `end` is the length, in tokens, that the whole answer may have."""
 
     prompt: list[int]
     given: list[int]
     end: int
-    temperature: float
-    top_p: float
-    seed: int
-    stop: tuple[str, ...]
+    sampling: Sampling
 
 
 class CodeEngine:
@@ -74,38 +56,24 @@ class CodeEngine:
             return torch.cuda.get_device_name(self.device)
         return f"cpu ({torch.backends.cpu.get_cpu_capability()})"
 
-    def count_tokens(self, prompt: str) -> int:
-        """Tokens of the prompt as the model reads it, the start token included."""
-        return tokens.count(self.folder, prompt)
-
-    def stream(
-        self,
-        prompt: str,
-        max_tokens: int,
-        temperature: float,
-        top_p: float,
-        seed: int,
-        stop: Sequence[str] = (),
-        given: Sequence[int] = (),
-    ) -> Iterator[Piece]:
+    def stream(self, work: CodeWork) -> Iterator[Piece]:
         """Sample at most `max_tokens` tokens more; closing the iterator ends the work.
 
-        `given` are the ids of all pieces that were delivered of this answer already: they are read, not sent again, and
-        the answer goes on as if it had never been interrupted. Ids and not text, because text can be cut into other
-        tokens than the model chose. A temperature of 0 takes the likeliest token. The end-of-text token is not counted.
-        Raises ContextTooLong or UnsupportedWork at once.
+        Of what was given the ids count, not the text, because text can be cut into other tokens than the model chose:
+        they are read, not sent again, and the answer goes on as if it had never been interrupted. The end-of-text token
+        is not counted. Raises ContextTooLong or UnsupportedWork at once.
         """
-        _check_settings(max_tokens, temperature, top_p, stop)
-        prompt_ids = self._tokenizer.encode(prompt).ids or [self._start_id()]
+        sampling, given = work.sampling, list(work.given)
+        _check_settings(sampling)
+        prompt_ids = tokens.ids(self.folder, work.prompt, work.messages) or [self._start_id()]
         if len(prompt_ids) >= self.context_length:
             raise ContextTooLong(self.context_length, len(prompt_ids))
         room = max(self.context_length - len(prompt_ids) - len(given), 0)
-        end = len(given) + min(max_tokens, room)
-        return self._pieces(_Answer(prompt_ids, list(given), end, temperature, top_p, seed, tuple(stop)))
+        return self._pieces(_Answer(prompt_ids, given, len(given) + min(sampling.max_tokens, room), sampling))
 
     def _pieces(self, answer: _Answer) -> Iterator[Piece]:
         detokenizer = Detokenizer(self._tokenizer, answer.prompt)
-        stops = StopFilter(answer.stop)
+        stops = StopFilter(answer.sampling.stop)
         for token in answer.given:  # told already; this restores half characters and half stop sequences
             stops.push(detokenizer.push(token))
         cache = DynamicCache(config=self._model.config)
@@ -136,17 +104,18 @@ class CodeEngine:
             return output.logits[0, -1].float().cpu()
 
     def _sample(self, answer: _Answer, place: int, logits: torch.Tensor) -> int:
-        if answer.temperature < GREEDY_BELOW:
+        sampling = answer.sampling
+        if sampling.temperature < GREEDY_BELOW:
             return int(logits.argmax())
         with torch.inference_mode():
-            chances, order = torch.softmax(logits / answer.temperature, dim=-1).sort(
+            chances, order = torch.softmax(logits / sampling.temperature, dim=-1).sort(
                 descending=True, stable=True
             )
             summed = chances.double().cumsum(dim=-1)
             # The nucleus: the fewest likeliest tokens that together reach top_p.
-            size = int((summed < answer.top_p).sum()) + 1
+            size = int((summed < sampling.top_p).sum()) + 1
             size = min(size, len(order))
-            draw = random.Random(f"{answer.seed}/{place}").random() * float(summed[size - 1])
+            draw = random.Random(f"{sampling.seed}/{place}").random() * float(summed[size - 1])
             return int(order[min(int((summed[:size] <= draw).sum()), size - 1)])
 
     def _start_id(self) -> int:
@@ -156,15 +125,17 @@ class CodeEngine:
         return start
 
 
-def _check_settings(max_tokens: int, temperature: float, top_p: float, stop: Sequence[str]) -> None:
-    if max_tokens < 1:
+def _check_settings(sampling: Sampling) -> None:
+    if sampling.max_tokens < 1:
         raise UnsupportedWork("max_tokens is at least 1.")
-    if not temperature >= 0:
+    if not sampling.temperature >= 0:
         raise UnsupportedWork("temperature is a number from 0.")
-    if not 0 < top_p <= 1:
+    if not 0 < sampling.top_p <= 1:
         raise UnsupportedWork("top_p is above 0 and at most 1.")
-    if any(not text for text in stop):
+    if any(not text for text in sampling.stop):
         raise UnsupportedWork("A stop sequence has at least one character.")
+    if sampling.structure is not None:
+        raise UnsupportedWork(f"This engine can't keep to a {sampling.structure.kind}.")
 
 
 def _end_ids(model: PreTrainedModel) -> frozenset[int]:

@@ -1,17 +1,29 @@
 """Counting tokens and finding the context length without torch, for admission in a web process."""
 
 import json
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
 from tokenizers import Tokenizer
 
+from generation.engines import chat_template
+from generation.engines.asked import Message
 from generation.engines.errors import ModelUnavailable
 
 
-def count(folder: Path, text: str) -> int:
-    """Tokens that the model in `folder` reads for `text`, its start token included."""
-    return len(tokenizer_of(folder).encode(text).ids)
+def count(folder: Path, text: str, messages: Sequence[Message] = ()) -> int:
+    """Tokens that the model in `folder` reads for `text`, or for a conversation; its start token included."""
+    return len(ids(folder, text, messages))
+
+
+def ids(folder: Path, text: str, messages: Sequence[Message] = ()) -> list[int]:
+    """The tokens themselves: of the conversation where there is one, as the folder's template writes it."""
+    tokenizer = tokenizer_of(folder)
+    template = chat_template.of_folder(folder) if messages else None
+    if template is None:
+        return tokenizer.encode(chat_template.plain(messages) if messages else text).ids
+    return template.ids(tokenizer, messages)
 
 
 def tokenizer_of(folder: Path) -> Tokenizer:
@@ -31,6 +43,19 @@ def context_length(folder: Path) -> int:
         return int(json.loads(path.read_text(encoding="utf-8"))["max_position_embeddings"])
     except (OSError, ValueError, KeyError) as error:
         raise ModelUnavailable(f"{path} does not give max_position_embeddings: {error!r}") from error
+
+
+def end_ids(folder: Path) -> frozenset[int]:
+    """The tokens with which the model ends an answer; of its generation settings, or of its configuration."""
+    for name in ("generation_config.json", "config.json"):
+        path = folder / name
+        try:
+            ends = json.loads(path.read_text(encoding="utf-8")).get("eos_token_id") if path.exists() else None
+        except (OSError, ValueError) as error:
+            raise ModelUnavailable(f"{path} cannot be read: {error}") from error
+        if ends is not None:
+            return frozenset([ends] if isinstance(ends, int) else ends)
+    return frozenset()
 
 
 @lru_cache(maxsize=16)

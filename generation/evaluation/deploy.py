@@ -18,6 +18,7 @@ from django.conf import settings
 from django.db import connection
 
 from accounts import operations
+from generation.engines.asked import CodeWork, Sampling
 from generation.engines.errors import EngineError
 from generation.evaluation import sampling, scoring
 from generation.evaluation.code_version import code_version
@@ -173,8 +174,8 @@ def _answers(going: _Run, load: Load) -> None:
     going.device, going.count, going.steps = engine.device_name, len(OPENINGS), ANSWER_TOKENS
     began, tokens, answered = time.perf_counter(), 0, 0
     for i, opening in enumerate(OPENINGS):
-        pieces = engine.stream(opening, max_tokens=ANSWER_TOKENS, temperature=0.2, top_p=1.0, seed=SEED + i)
-        ids = [token for piece in pieces for token in piece.ids]
+        sampling = Sampling(ANSWER_TOKENS, temperature=0.2, top_p=1.0, seed=SEED + i)
+        ids = [token for piece in engine.stream(CodeWork(opening, sampling)) for token in piece.ids]
         tokens += len(ids)
         answered += bool(ids)
     going.figures["answered"] = answered / len(OPENINGS)

@@ -7,6 +7,7 @@ from typing import Any
 
 from generation import registry
 from generation.engines import facts
+from generation.engines.asked import CodeWork, Sampling
 from generation.engines.errors import ModelUnavailable
 from generation.models import Kind, RegisteredModel
 
@@ -29,7 +30,7 @@ def load(model: RegisteredModel, precision: str, options: Mapping[str, Any] | No
 
     engine = CodeEngine(folder, model.revision)
     # The first pass through a model is many times slower than the next: no reader should wait for it.
-    list(engine.stream("pass\n", max_tokens=2, temperature=0.0, top_p=1.0, seed=0))
+    list(engine.stream(CodeWork("pass\n", Sampling(max_tokens=2, temperature=0.0, top_p=1.0, seed=0))))
     return engine
 
 

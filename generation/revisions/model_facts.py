@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from generation.engines.asked import ABILITIES, Ability
+
 FULL = ("bf16", "fp32")
 LOW = ("int8", "fp8")
 PRECISIONS = (*FULL, *LOW)
@@ -47,16 +49,22 @@ class ClipFacts:
 
 @dataclass(frozen=True)
 class CodeFacts:
-    """A code model; `context` is prompt and answer together, in tokens."""
+    """A code model; `context` is prompt and answer together, in tokens. `engine` names what runs it."""
 
     context: int
     precisions: tuple[str, ...]
     options: Mapping[str, Any] | None = None
     memory_mb: int | None = None
+    engine: str = "local"
 
     @property
     def low_precision(self) -> str | None:
         return low_of(self.precisions)
+
+    @property
+    def ability(self) -> Ability:
+        """What can be asked of the engine."""
+        return ABILITIES[self.engine]
 
 
 def read(kind: str, written: Mapping[str, Any], precision: str) -> ClipFacts | CodeFacts:
@@ -141,6 +149,12 @@ def _text(value: Any) -> str:
     return value
 
 
+def _engine(value: Any) -> str:
+    if value not in ABILITIES:
+        raise ValueError(f"it is one of {', '.join(ABILITIES)}.")
+    return value
+
+
 def _mapping(value: Any) -> Mapping[str, Any] | None:
     if value is not None and not isinstance(value, Mapping):
         raise TypeError("it is an object of settings.")
@@ -157,6 +171,7 @@ CODE_CHECKS = {
     "precisions": (_precisions, True),
     "options": (_mapping, False),
     "memory_mb": (_count_or_none, False),
+    "engine": (_engine, False),
 }
 CLIP_CHECKS = {
     "sizes": (_sizes, True),

@@ -11,7 +11,7 @@ from django.db import transaction
 
 from accounts.errors import ApiError
 from generation import finalization, streams
-from generation.engines.code import CodeEngine, Piece
+from generation.engines.asked import CodeEngine, CodeWork, Piece, Sampling
 from generation.engines.errors import EngineError, ModelUnavailable
 from generation.finalization import Ran
 from generation.models import Attempt, Job, Kind, TokenSegment
@@ -111,15 +111,9 @@ def _stream(turn: CodeTurn) -> str:
     left = spec["max_tokens"] - turn.tokens_sent
     if left <= 0:
         return "length"
-    pieces = turn.engine.stream(
-        turn.job.prompt,
-        max_tokens=left,
-        temperature=spec["temperature"],
-        top_p=spec["top_p"],
-        seed=turn.job.seed,
-        stop=list(spec["stop"]),
-        given=turn.given,
-    )
+    sampling = Sampling(left, spec["temperature"], spec["top_p"], turn.job.seed, tuple(spec["stop"]))
+    lane = turn.job.lane_id
+    pieces = turn.engine.stream(CodeWork(turn.job.prompt, sampling, given=tuple(turn.given), lane=lane))
     try:
         for piece in pieces:
             turn.waiting.append(piece)

@@ -5,7 +5,7 @@ from django.db.models.functions import Now
 
 from billing.models import Hold
 from generation import cancellation
-from generation.engines.code import Piece
+from generation.engines.asked import Piece
 from generation.models import Attempt, Job, Pool, State, TokenSegment
 from generation.policy import cost
 from generation.worker import loop

@@ -9,7 +9,8 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from generation.engines import tokens
-from generation.engines.code import CodeEngine, Piece
+from generation.engines.asked import CodeWork, Piece, Sampling
+from generation.engines.code import CodeEngine
 from generation.engines.detokenizer import Detokenizer, StopFilter
 from generation.engines.errors import ContextTooLong, ModelUnavailable, UnsupportedWork
 from tests.generation.tiny_models import ALL_BYTES, NEW_LINE, bytewise, write_code_model
@@ -28,8 +29,12 @@ def engine(folder) -> CodeEngine:
     return CodeEngine(folder, "r1")
 
 
+def work(prompt="def f(x):", given=(), **changes) -> CodeWork:
+    return CodeWork(prompt, Sampling(**{**SETTINGS, **changes}), given=tuple(given))
+
+
 def answer(engine, prompt="def f(x):", **changes) -> list[Piece]:
-    return list(engine.stream(prompt, **{**SETTINGS, **changes}))
+    return list(engine.stream(work(prompt, **changes)))
 
 
 def text(pieces: list[Piece]) -> str:
@@ -74,17 +79,17 @@ def test_goes_on_after_any_cut_as_it_would_have(engine):
 
 def test_goes_on_inside_a_stop_sequence_as_it_would_have(engine):
     whole = text(answer(engine))
-    pieces = answer(engine, stop=[whole[20:23]])
+    pieces = answer(engine, stop=(whole[20:23],))
     for cut in range(1, len(pieces)):
         given = [token for piece in pieces[:cut] for token in piece.ids]
-        assert answer(engine, stop=[whole[20:23]], given=given, max_tokens=40 - len(given)) == pieces[cut:]
+        assert answer(engine, stop=(whole[20:23],), given=given, max_tokens=40 - len(given)) == pieces[cut:]
 
 
 @pytest.mark.parametrize("length", [1, 2, 5])
 def test_a_stop_sequence_ends_the_answer_and_is_not_shown(engine, length):
     whole = text(answer(engine))
     stop = whole[20 : 20 + length]
-    pieces = answer(engine, stop=["\0never", stop])
+    pieces = answer(engine, stop=("\0never", stop))
     before = whole[: whole.find(stop)]
     assert text(pieces) == before
     assert pieces[-1].finish_reason == "stop"
@@ -94,11 +99,11 @@ def test_a_stop_sequence_ends_the_answer_and_is_not_shown(engine, length):
 def test_text_held_back_for_nothing_is_delivered(engine):
     whole = text(answer(engine))
     almost = whole[10:14] + "\0"
-    pieces = answer(engine, stop=[almost])
+    pieces = answer(engine, stop=(almost,))
     assert text(pieces) == whole
     assert counted(pieces) == 40
     assert pieces[-1].finish_reason == "length"
-    unfinished = answer(engine, stop=[whole[-2:] + "\0"])
+    unfinished = answer(engine, stop=(whole[-2:] + "\0",))
     assert text(unfinished) == whole
     assert (unfinished[-1].text, unfinished[-1].tokens) == (whole[-2:], 2)
     assert unfinished[-1].finish_reason == "length"
@@ -153,26 +158,26 @@ def test_the_first_stop_sequence_in_the_text_wins():
 def test_the_context_ends_an_answer_and_refuses_a_prompt_that_fills_it(engine):
     assert engine.context_length == 96
     prompt = "x" * 85
-    assert engine.count_tokens(prompt) == 86
+    assert tokens.count(engine.folder, prompt) == 86
     pieces = answer(engine, prompt)
     assert (counted(pieces), pieces[-1].finish_reason) == (10, "length")
     assert counted(answer(engine, "x" * 94)) == 1
     with pytest.raises(ContextTooLong) as refused:
-        engine.stream("x" * 95, **SETTINGS)
+        engine.stream(work("x" * 95))
     assert (refused.value.limit, refused.value.asked) == (96, 96)
 
 
 @pytest.mark.parametrize(
     "change",
-    [{"max_tokens": 0}, {"temperature": -1}, {"temperature": float("nan")}, {"top_p": 0}, {"stop": [""]}],
+    [{"max_tokens": 0}, {"temperature": -1}, {"temperature": float("nan")}, {"top_p": 0}, {"stop": ("",)}],
 )
 def test_refuses_settings_out_of_range(engine, change):
     with pytest.raises(UnsupportedWork):
-        engine.stream("x", **{**SETTINGS, **change})
+        engine.stream(work("x", **change))
 
 
 def test_an_empty_prompt_starts_from_the_start_token(engine):
-    assert engine.count_tokens("") == 1
+    assert tokens.count(engine.folder, "") == 1
     assert counted(answer(engine, "")) == 40
 
 
@@ -180,7 +185,7 @@ def test_closing_ends_the_work(engine):
     calls = []
     hook = engine._model.register_forward_hook(lambda *_: calls.append(1))
     try:
-        stream = engine.stream("def f(x):", **SETTINGS)
+        stream = engine.stream(work())
         next(stream)
         next(stream)
         stream.close()
@@ -208,7 +213,7 @@ def test_two_streams_side_by_side_do_not_disturb_each_other(engine):
     for thread in threads:
         thread.join()
     assert together == alone
-    interleaved = [engine.stream(prompt, **SETTINGS) for prompt in prompts]
+    interleaved = [engine.stream(work(prompt)) for prompt in prompts]
     mixed = [[next(stream) for stream in interleaved] for _ in range(10)]
     assert [[pair[place] for pair in mixed] for place in range(2)] == [pieces[:10] for pieces in alone]
 
