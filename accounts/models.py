@@ -31,6 +31,13 @@ from accounts.records import (
     OutboxEvent,
     Override,
 )
+from accounts.webhooks.records import (
+    WebhookAttempt,
+    WebhookDelivery,
+    WebhookEndpoint,
+    WebhookEvent,
+    WebhookSecret,
+)
 
 __all__ = [
     "ApiKey",
@@ -53,6 +60,11 @@ __all__ = [
     "Tier",
     "TierTerms",
     "User",
+    "WebhookAttempt",
+    "WebhookDelivery",
+    "WebhookEndpoint",
+    "WebhookEvent",
+    "WebhookSecret",
 ]
 
 

@@ -13,6 +13,7 @@ TOPICS = {
     Notice.Kind.PAYMENT_DISPUTED: "payment.disputed",
     Notice.Kind.SLA_CREDIT: "credits.sla",
     Notice.Kind.INVOICE: "invoice.issued",
+    Notice.Kind.WEBHOOK_DISABLED: "webhook.disabled",
 }
 
 

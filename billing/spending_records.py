@@ -197,6 +197,7 @@ class Notice(models.Model):
         PAYMENT_DISPUTED = "payment_disputed", "Payment disputed"
         SLA_CREDIT = "sla_credit", "Credit for a late clip"
         INVOICE = "invoice", "Invoice"
+        WEBHOOK_DISABLED = "webhook_disabled", "Webhook switched off"
 
     organization = models.ForeignKey(
         "accounts.Organization", on_delete=models.PROTECT, related_name="notices"

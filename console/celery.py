@@ -75,6 +75,8 @@ app.conf.beat_schedule = {
     "mind_waits": _every(1.0, "generation.tasks.mind_waits"),
     "raise_weights": _every(5.0, "generation.tasks.raise_weights"),
     "dispatch_outbox": _every(1.0, "generation.tasks.dispatch_outbox"),
+    "deliver_webhooks": _every(1.0, "accounts.tasks.deliver_webhooks"),
+    "forget_webhook_deliveries": _every(3600.0, "accounts.tasks.forget_webhook_deliveries"),
     "keep_accounts": _every(30.0, "generation.tasks.keep_accounts"),
     "mind_payments": _every(2.0, "billing.tasks.mind_payments"),
     "mind_review": _every(5.0, "generation.tasks.mind_review"),

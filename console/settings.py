@@ -189,10 +189,20 @@ FINISHING_PLACES = env.integer("FINISHING_PLACES", 2, least=0, most=16)
 NAN_QUARANTINE_ATTEMPTS = env.integer("NAN_QUARANTINE_ATTEMPTS", 3, least=1, most=1000)
 NAN_QUARANTINE_PROMPTS = env.integer("NAN_QUARANTINE_PROMPTS", 2, least=1, most=1000)
 NAN_QUARANTINE_MINUTES = env.integer("NAN_QUARANTINE_MINUTES", 30, least=1, most=1440)
+# Whether webhooks may go to this machine and its neighbours, without TLS and to any port: for development alone.
+WEBHOOK_LOCAL_ADDRESSES = env.flag("WEBHOOK_LOCAL_ADDRESSES", DEBUG)
+if WEBHOOK_LOCAL_ADDRESSES and not DEBUG:
+    raise env.BadEnvironment("WEBHOOK_LOCAL_ADDRESSES: only with DEBUG; customers could reach what is behind it")
 MAX_REQUEST_BYTES = 1_000_000
 VERIFY_MAX_BYTES = 50_000_000  # of a file whose credentials anybody may have read at /verify
-# Where a form may carry more: the file (a picture of 12 MB to begin a clip from), and what wraps it.
-REQUEST_BYTES_AT = {"/verify": VERIFY_MAX_BYTES + 100_000, "/v1/videos": 12_500_000}
+# Where a form may carry more: the file (a picture of 12 MB to begin a clip from, a clip to extend), and what wraps it.
+REQUEST_BYTES_AT = {
+    "/verify": VERIFY_MAX_BYTES + 100_000,
+    "/v1/videos": 12_500_000,
+    "/v1/videos/*/remix": 12_500_000,
+    "/v1/videos/extensions": VERIFY_MAX_BYTES + 100_000,
+    "/v1/videos/edits": VERIFY_MAX_BYTES + 100_000,
+}
 
 # Who takes the money for credits: stripe, sandbox (no real money) or off. Unset: Stripe where there is a key, else the
 # sandbox under DEBUG and off without it, because the sandbox gives credits away (docs/payments.md).
