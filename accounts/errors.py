@@ -40,7 +40,11 @@ TABLE: dict[str, tuple[int, str, bool]] = {
     "not_ready": (409, INVALID, False),
     "cancelled": (409, INVALID, False),
     "content_withdrawn": (410, INVALID, True),
+    "content_expired": (410, INVALID, True),
     "request_too_large": (413, INVALID, True),
+    # At the edge, before anything was begun: too slow, or a head that is too large.
+    "request_timeout": (408, INVALID, True),
+    "request_head_too_large": (431, INVALID, False),
     "unsupported_media_type": (415, INVALID, True),
     "invalid_image": (400, INVALID, True),
     "not_implemented": (501, INVALID, False),

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import re
 import uuid
 
 import structlog
@@ -46,6 +47,10 @@ DATABASE_AWAY = (
 INTERNAL = "Something failed on our side and was logged. Quote the request id when you report it."
 
 
+# How a path that names one clip is written in REQUEST_BYTES_AT.
+ONE_CLIP = re.compile(r"^/v1/videos/video_[0-9a-f]{32}/")
+
+
 def new_request_id() -> str:
     return f"req_{uuid.uuid4().hex}"
 
@@ -59,7 +64,8 @@ def limit_of(path: str, content_type: str) -> int:
     """How many bytes a request at this path may carry; only a form with files may carry more than any other."""
     if not content_type.lower().startswith("multipart/form-data"):
         return settings.MAX_REQUEST_BYTES
-    return settings.REQUEST_BYTES_AT.get(path.rstrip("/"), settings.MAX_REQUEST_BYTES)
+    named = ONE_CLIP.sub("/v1/videos/*/", path.rstrip("/"))
+    return settings.REQUEST_BYTES_AT.get(named, settings.MAX_REQUEST_BYTES)
 
 
 def too_large(limit: int) -> ApiError:

@@ -19,6 +19,7 @@ from billing.payments import top_up
 from generation import finalization, registry, repeat_cache, specs
 from generation.afterwards import refused_prompts
 from generation.inputs import input_images
+from generation.lineage.parents import Parent
 from generation.models import Job, Kind, Lane, RegisteredModel, State
 from generation.policy import cost
 from generation.scheduling import calibration, overload, routing, tickets
@@ -41,10 +42,18 @@ class Weighed:
 
 
 def submit_clip(
-    caller: Caller, fields: Mapping[str, Any], *, idempotency_key: str | None = None, source: str = "api"
+    caller: Caller,
+    fields: Mapping[str, Any],
+    *,
+    idempotency_key: str | None = None,
+    source: str = "api",
+    parent: Parent | None = None,
 ) -> Job:
-    """Queue a clip. `fields` are the request's own values; raises `ApiError`, and then nothing is queued or held."""
-    return _submit(caller, Kind.CLIP, weigh_clip, fields, idempotency_key, source)
+    """Queue a clip. `fields` are the request's own values; raises `ApiError`, and then nothing is queued or held.
+
+    `parent` is the clip that it is made from (generation/lineage).
+    """
+    return _submit(caller, Kind.CLIP, weigh_clip, fields, idempotency_key, source, parent)
 
 
 def submit_code(
@@ -102,8 +111,9 @@ def _submit(
     fields: Mapping[str, Any],
     idempotency_key: str | None,
     source: str,
+    parent: Parent | None = None,
 ) -> Job:
-    request_hash = specs.digest({name: value for name, value in fields.items() if value not in (None, "")})
+    request_hash = _request_hash(fields, parent)
     known = _known(caller, kind, idempotency_key, request_hash)
     if known:
         return known
@@ -119,9 +129,26 @@ def _submit(
         overload.require_room(lane, caller.organization.pk, weighed.model, weighed.gpu_ms, now)
     with input_images.kept(fields.get("input_reference")) as picture:
         return _admitted(
-            _Asked(caller, weighed, screening, idempotency_key, request_hash, source, lane, repeats, picture),
+            _Asked(
+                caller,
+                weighed,
+                screening,
+                idempotency_key,
+                request_hash,
+                source,
+                lane,
+                repeats,
+                picture,
+                parent,
+            ),
             now,
         )
+
+
+def _request_hash(fields: Mapping[str, Any], parent: Parent | None) -> str:
+    """What tells one request from another under the same Idempotency-Key."""
+    given = {name: value for name, value in fields.items() if value not in (None, "")}
+    return specs.digest({**given, "parent": str(parent)} if parent else given)
 
 
 def _admitted(asked: "_Asked", now: datetime) -> Job:
@@ -134,6 +161,8 @@ def _admitted(asked: "_Asked", now: datetime) -> Job:
         if known:
             return known
         registry.require_active(asked.weighed.model)
+        if asked.parent:
+            asked.parent.require_now()
         if asked.repeats is None:
             raise
         # What it repeats was deleted or withdrawn just now: it is made anew.
@@ -213,6 +242,7 @@ class _Asked:
     lane: Lane
     repeats: Job | None
     picture: input_images.StoredPicture | None = None
+    parent: Parent | None = None
 
 
 def _repeated(caller: Caller, weighed: Weighed, fields: Mapping[str, Any]) -> Job | None:
@@ -278,6 +308,8 @@ def _job(asked: _Asked, job_id: uuid.UUID, decision: Decision, now: datetime) ->
         model=weighed.model,
         lane=asked.lane,
         repeat_of=asked.repeats,
+        parent=asked.parent.job if asked.parent else None,
+        parent_relation=asked.parent.relation if asked.parent else "",
         prompt=spec.prompt,
         spec=specs.stored(spec),
         spec_hash=specs.spec_hash(spec, weighed.model),

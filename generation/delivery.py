@@ -6,19 +6,19 @@ Every use of a link looks at the rows again, so that a withdrawal or a deletion 
 import logging
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from uuid import UUID
 
 from django.core.files.storage import Storage, default_storage
-from django.db import transaction
-from django.db.models.functions import Now
+from django.utils import timezone
 
-from accounts import audit, operations
+from accounts import operations
 from accounts.errors import ApiError
-from accounts.identity import Caller
 from generation.models import Asset, Attempt, Job, State
 
 logger = logging.getLogger(__name__)
 
 CLIPS, PREVIEWS, UNSIGNED = "clips", "previews", "unsigned"
+ROOTS = (CLIPS, PREVIEWS, UNSIGNED)
 # A preview may be seen while its clip is being made and afterwards, never once a person or a gate has said no.
 PREVIEW_STATES = (State.QUEUED, State.RUNNING, State.FINISHING, State.HELD, State.DELIVERED, State.CANCELLED)
 
@@ -33,9 +33,15 @@ class Deliverable:
 
 
 def clip_link(job: Job, role: str = "video", *, attachment: bool = False) -> str:
-    """A URL for the clip's file, its thumbnail or its sprite sheet.
+    """A URL for the clip's file, its thumbnail or its sprite sheet; raises ApiError as `clip_file` does."""
+    asset = clip_file(job, role)
+    return default_storage.url(asset.path, parameters=_disposition(job, asset.path, attachment=attachment))
 
-    Raises ApiError: not_ready, content_withdrawn, or not_found where there is none.
+
+def clip_file(job: Job, role: str = "video") -> Asset:
+    """The clip's file, its thumbnail or its sprite sheet, if it may be delivered now.
+
+    Raises ApiError: not_ready, content_withdrawn, content_expired, or not_found where there is none.
     """
     # A repeat's file is the original's: taken back or deleted there, it is here.
     source = job.repeat_of if job.repeat_of_id else job
@@ -45,6 +51,8 @@ def clip_link(job: Job, role: str = "video", *, attachment: bool = False) -> str
         raise ApiError(
             "not_ready", f"{job.public_id} is {job.state}; its file comes when its status is completed."
         )
+    if job.state == State.DELIVERED and job.deleted_at is None and (is_over(job) or is_over(source)):
+        raise expired(job)
     asset = None
     if job.state == State.DELIVERED and job.deleted_at is None and source.deleted_at is None:
         asset = Asset.objects.filter(job=source, role=role, removed_at=None).order_by("-fence").first()
@@ -57,12 +65,25 @@ def clip_link(job: Job, role: str = "video", *, attachment: bool = False) -> str
     if asset is None:
         ended = "repeats a deleted clip" if job.repeat_of_id else f"ended as {job.error_code or job.state}"
         raise ApiError("not_found", f"{job.public_id} {ended} and has no file.")
-    return default_storage.url(asset.path, parameters=_disposition(job, asset.path, attachment=attachment))
+    return asset
 
 
 def preview_link(attempt: Attempt) -> str | None:
     """A URL for the newest preview of an attempt that passed the frame gates, or None while there is none."""
     return default_storage.url(attempt.preview) if attempt.preview else None
+
+
+def is_over(job: Job) -> bool:
+    """Whether the files of a clip were kept as long as was promised, deleted yet or not."""
+    return job.expires_at is not None and job.expires_at <= timezone.now()
+
+
+def expired(job: Job) -> ApiError:
+    return ApiError(
+        "content_expired",
+        f"The files of {job.public_id} were kept until {job.expires_at:%Y-%m-%d %H:%M} UTC and are gone. The record of "
+        "the job and its charge stays; a remix with the same words and seed makes the clip again.",
+    )
 
 
 def withdrawn(job: Job) -> ApiError:
@@ -86,41 +107,16 @@ def quarantined(job: Job) -> ApiError:
 
 
 def deliverable(path: str) -> Deliverable:
-    """The file behind a live link, by what its rows say now; raises ApiError not_found or content_withdrawn."""
+    """The file behind a live link, by what its rows say now; ApiError not_found, content_withdrawn, content_expired."""
     found = _preview(path) if PurePosixPath(path).parts[:1] == (PREVIEWS,) else _clip(path)
     if found is None:
         raise ApiError("not_found", "This file is no longer delivered.")
     return found
 
 
-def remove(job: Job, caller: Caller) -> None:
-    """Take an ended job out of its owner's sight and delete its files. Its decision, charge and events stay.
-
-    Files go after the commit; one that can't be deleted becomes an operational event, and nobody can reach it anyway.
-    Raises ApiError not_ready while people look at it: evidence is not deleted by who made it.
-    """
-    with transaction.atomic():
-        if Asset.objects.filter(job=job, withheld_at__isnull=False).exists():
-            raise withheld(job)
-        kept = Job.objects.filter(pk=job.pk, deleted_at=None).update(deleted_at=Now())
-        if not kept:
-            return
-        Asset.objects.filter(job=job, removed_at=None).update(removed_at=Now())
-        audit.record(
-            actor=caller.user or f"API key {caller.api_key}",
-            action="job.delete",
-            target=f"job:{job.pk}",
-            reason="deleted by its owner",
-            before={"state": job.state},
-            after={"deleted": True},
-            organization=job.organization,
-        )
-        transaction.on_commit(lambda: purge(job))
-
-
 def purge(job: Job, storage: Storage = default_storage) -> None:
-    """Delete every file of a job, clip and previews; safe to repeat."""
-    for root in (CLIPS, PREVIEWS, UNSIGNED):
+    """Delete every file of a job, clip and previews; safe to repeat. One that stays becomes an operational event."""
+    for root in ROOTS:
         try:
             _delete_tree(storage, f"{root}/{job.pk}")
         except OSError as error:
@@ -128,6 +124,12 @@ def purge(job: Job, storage: Storage = default_storage) -> None:
             operations.report(
                 "media.not_deleted", "error", f"job:{job.pk}", {"error": str(error), "root": root}
             )
+
+
+def delete_files(job_id: UUID, storage: Storage = default_storage) -> None:
+    """As `purge`, but raises OSError where a file stays."""
+    for root in ROOTS:
+        _delete_tree(storage, f"{root}/{job_id}")
 
 
 def _clip(path: str) -> Deliverable | None:
@@ -140,6 +142,8 @@ def _clip(path: str) -> Deliverable | None:
         raise withheld(asset.job)
     if asset.quarantined_at:
         raise quarantined(asset.job)
+    if is_over(asset.job) and not asset.job.deleted_at:
+        raise expired(asset.job)
     if asset.removed_at or asset.job.deleted_at or asset.job.state != State.DELIVERED:
         return None
     return Deliverable(asset.path, asset.media_type, asset.digest)
@@ -154,7 +158,7 @@ def _preview(path: str) -> Deliverable | None:
     newest = PurePosixPath(attempt.preview).parts if attempt else ()
     if not newest or parts[:3] != newest[:3] or parts[3] > newest[3]:
         return None
-    if attempt.job.deleted_at or attempt.job.state not in PREVIEW_STATES:
+    if attempt.job.deleted_at or is_over(attempt.job) or attempt.job.state not in PREVIEW_STATES:
         return None
     if Asset.objects.filter(job=attempt.job_id, withheld_at__isnull=False).exists():
         raise withheld(attempt.job)

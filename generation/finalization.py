@@ -22,6 +22,7 @@ from generation import late_clips
 from generation.afterwards import block_incidents
 from generation.models import Asset, Attempt, Job, Kind, State
 from generation.policy import cost
+from generation.retention import expiry
 from generation.scheduling import tickets
 from generation.scheduling.leases import Lease
 
@@ -334,6 +335,8 @@ def _finish(job: Job, state: str, cause: str, charge: Charge, ran: Ran | None, *
             "tokens_out": ran.tokens_out,
             **_of_job(job, ran),
         }
+    if state == State.DELIVERED and job.kind == Kind.CLIP:
+        values |= expiry.set_with_delivery(job)
     _move(job, state, cause, **values)
     if state == State.DELIVERED and job.kind == Kind.CLIP:
         late_clips.credit(job, charge)

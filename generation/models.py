@@ -31,6 +31,8 @@ from generation.fleet.pools import (
     Worker,
 )
 from generation.inputs.input_records import InputImage
+from generation.lineage import records as lineage
+from generation.retention.records import FileRemoval, FileRetention
 from generation.scheduling.records import (
     EndpointLoad,
     PoolOverride,
@@ -50,6 +52,8 @@ __all__ = [
     "Evaluation",
     "EvaluationCase",
     "EvaluationRun",
+    "FileRemoval",
+    "FileRetention",
     "InputImage",
     "Job",
     "JobEvent",
@@ -98,7 +102,7 @@ class State(models.TextChoices):
 OPEN_STATES = (State.SCREENING, State.QUEUED, State.RUNNING, State.FINISHING, State.HELD, State.REVIEW)
 
 
-class Job(models.Model):
+class Job(lineage.ClipLife):
     """One request for a clip or a completion, from its decision to its end."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -167,6 +171,7 @@ class Job(models.Model):
 
     class Meta:
         constraints = [
+            *lineage.CONSTRAINTS,
             models.UniqueConstraint(
                 fields=["organization", "kind", "idempotency_key"],
                 condition=Q(idempotency_key__isnull=False),
@@ -181,6 +186,7 @@ class Job(models.Model):
             ),
         ]
         indexes = [
+            *lineage.INDEXES,
             # The claim's second pick: the oldest waiting job of one organization in one lane, returned ones first.
             models.Index(
                 fields=["lane", "organization", "-ahead_of_lane", "queued_at", "id"],

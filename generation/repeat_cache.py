@@ -6,9 +6,15 @@ gets a random one, so it repeats nothing. The repeat is a job of its own, with i
 price for repeats; its file is the original's, and it is delivered only as long as that is (migration 0010).
 """
 
+from datetime import timedelta
+
+from django.utils import timezone
+
 from generation.models import Asset, Job, Kind, State
 from safety.models import Scan
 from safety.policy import thresholds
+
+WORTH_REPEATING = timedelta(days=1)  # a file that is soon gone is made anew instead
 
 
 def find(organization_id: int, spec_hash: str) -> Job | None:
@@ -28,7 +34,9 @@ def find(organization_id: int, spec_hash: str) -> Job | None:
 
 
 def _deliverable(job: Job) -> bool:
-    """Its file is there, and the scan that passed it was taken under the policy that is in force."""
+    """Its file is there for a day or more, and the scan that passed it was taken under the policy that is in force."""
+    if job.expires_at is not None and job.expires_at <= timezone.now() + WORTH_REPEATING:
+        return False
     files = Asset.objects.filter(job=job, fence=job.fence, role="video", removed_at=None, withheld_at=None)
     scans = Scan.objects.filter(subject=str(job.pk), fence=job.fence, purpose=Scan.Purpose.FINAL)
     passed = scans.filter(verdict=Scan.Result.PASS, policy_version=thresholds.policy_version())

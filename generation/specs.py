@@ -170,19 +170,21 @@ def _image(reference: Any, model: RegisteredModel) -> str | None:
             raise ApiError("missing_required_parameter", message, param="input_reference")
         return None
     if not model.can.image_to_video:
-        raise _no_image_for(model)
+        raise _no_image_for(model, reference.param)
     return reference.picture.digest
 
 
-def _no_image_for(model: RegisteredModel) -> ApiError:
+def _no_image_for(model: RegisteredModel, param: str) -> ApiError:
+    """`param` is the field that the picture came in: input_reference, or the clip that is to be extended."""
     able = [known.name for known in registry.available() if getattr(known.can, "image_to_video", False)]
+    from_text = f"{model.name} makes clips from text alone."
     if able:
-        message = (
-            f"{model.name} makes clips from text alone. Models that begin from a picture: {', '.join(able)}."
-        )
-        return ApiError("invalid_value", f"{message} Nothing was queued or charged.", param="input_reference")
-    message = "No model here begins from a picture yet. Leave input_reference out."
-    return ApiError("not_implemented", f"{message} Nothing was queued or charged.", param="input_reference")
+        message = f"{from_text} Models that begin from a picture: {', '.join(able)}."
+        return ApiError("invalid_value", f"{message} Nothing was queued or charged.", param=param)
+    message = f"No model here begins from a picture yet. Leave {param} out."
+    if param == "video":
+        message = f"{from_text} An extension begins from the last frame of a clip, and no model here can yet."
+    return ApiError("not_implemented", f"{message} Nothing was queued or charged.", param=param)
 
 
 def _steps(value: Any, terms: TierTerms, model: RegisteredModel) -> int:

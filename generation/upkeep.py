@@ -13,6 +13,7 @@ from generation.finalization import ChangedMeanwhile, Ran, failed_or_requeued, g
 from generation.fleet import worker_actions
 from generation.inputs import input_images, screening
 from generation.models import Attempt, Job, State, Worker
+from generation.retention import expiry
 from generation.revisions import rollout
 from generation.scheduling import tickets
 
@@ -118,5 +119,6 @@ def run() -> None:
     input_images.purge_ended()
     expire_reviews()
     expire_held()
+    expiry.run()
     held.clear_leftovers()
     held.drain()

@@ -21,6 +21,7 @@ class Backlot(Schema):
     checkpoints: int
     seed: int
     repeat_of: str | None
+    extends: str | None
     precision: str
     queue_position: int | None
     eta_s: float | None
@@ -181,8 +182,8 @@ class AttemptDocument(Schema):
     return_position: int | None
 
 
-class JobDocument(Schema):
-    """A job with how it got where it is. Times in UTC."""
+class JobListed(Schema):
+    """A job with its stages and attempts. Times in UTC; in lists, its place and the time to its end are null."""
 
     id: str
     kind: Literal["clip", "code"]
@@ -219,7 +220,21 @@ class JobDocument(Schema):
     charge_micro: int | None
     decision: str
     attempts: list[AttemptDocument]
+
+
+class JobDocument(JobListed):
+    """A job with how it got where it is: every change of its state as well."""
+
     events: list[Event]
+
+
+class JobPage(Schema):
+    """Newest first unless asked otherwise; the next page is asked for with `after=last_id`."""
+
+    object: Literal["list"]
+    data: list[JobListed]
+    has_more: bool
+    last_id: str | None
 
 
 class QuoteDocument(Schema):
@@ -262,6 +277,27 @@ CLIP_FIELDS = {
         "description": "The same seed, model and fields give the same clip; left out: a random one.",
     },
     "steps": {**WHOLE, "description": "Only the tier's own number of denoising steps; best left out."},
+}
+PICTURE = {
+    **TEXT,
+    "format": "binary",
+    "description": "One still JPEG, PNG or WebP file that the clip begins from.",
+}
+REMIX_FIELDS = {
+    **{name: value for name, value in CLIP_FIELDS.items() if name != "steps"},
+    "seed": {**WHOLE, "description": "Left out: that of the clip that is remixed, as every other field."},
+}
+EXTENSION_FIELDS = {
+    **REMIX_FIELDS,
+    "seed": CLIP_FIELDS["seed"],
+    "video": {
+        "description": "The clip to go on from: its id, or its file as it was downloaded, byte for byte.",
+        "oneOf": [
+            {"type": "object", "properties": {"id": TEXT}, "required": ["id"]},
+            TEXT,
+            {**TEXT, "format": "binary"},
+        ],
+    },
 }
 CODE_FIELDS = {
     "prompt": {**TEXT, "description": "The code to continue.", "example": "def fibonacci(n):\n"},

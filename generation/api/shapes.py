@@ -9,6 +9,7 @@ from typing import Any
 from django.db.models import Prefetch, QuerySet
 
 from generation.evaluation.effects import Measured, Variant
+from generation.lineage.records import Relation
 from generation.models import Asset, Attempt, Job, Kind, RegisteredModel, State
 from generation.revisions.model_facts import CodeFacts
 from generation.scheduling.standing import Standing
@@ -90,11 +91,11 @@ def video(job: Job, states: Mapping[str, str], standing: Standing | None = None)
         "progress": progress(job, live),
         "created_at": epoch(job.created_at),
         "completed_at": epoch(job.finished_at) if job.state == State.DELIVERED else None,
-        "expires_at": None,
+        "expires_at": epoch(job.expires_at) if job.state == State.DELIVERED else None,
         "size": f"{job.spec['width']}x{job.spec['height']}",
         "seconds": str(job.spec["seconds"]),
         "prompt": job.prompt,
-        "remixed_from_video_id": None,
+        "remixed_from_video_id": job.parent_public_id if job.parent_relation == Relation.REMIX else None,
         "error": failure(job),
         "backlot": _extras(job, live, states, standing),
     }
@@ -112,6 +113,7 @@ def _extras(
         "checkpoints": max(job.checkpoints, live.checkpoints if live else 0),
         "seed": job.seed,
         "repeat_of": job.repeat_of.public_id if job.repeat_of_id else None,
+        "extends": job.parent_public_id if job.parent_relation == Relation.EXTENSION else None,
         "precision": precision(job),
         **where(standing),
         **money(job),

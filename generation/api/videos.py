@@ -14,7 +14,9 @@ from generation import admission, cancellation, delivery
 from generation.api import documents, shapes
 from generation.api.fields import idempotency_key, known_only, request_fields
 from generation.inputs import input_images
+from generation.lineage import extensions, remixes
 from generation.models import Job
+from generation.retention import removal
 from generation.scheduling import told
 from generation.scheduling.standing import Standing, standing
 
@@ -23,6 +25,10 @@ router = Router(tags=["videos"])
 FIELDS = ("prompt", "model", "size", "seconds", "seed", "steps", "input_reference")
 PUBLIC_ID = re.compile(r"video_([0-9a-f]{32})")
 Variant = Literal["video", "thumbnail", "spritesheet"]
+NOT_OFFERED = (
+    "No model here edits finished frames. A remix makes a clip again with other words and the same seed; an extension "
+    "goes on from its last frame. Nothing was queued or charged."
+)
 
 
 @router.post(
@@ -37,10 +43,7 @@ def create(request: HttpRequest, response: HttpResponse):
     fields = known_only(request_fields(request, files=("input_reference",)), FIELDS)
     fields["input_reference"] = input_images.received(fields.get("input_reference"))
     job = admission.submit_clip(request.caller, fields, idempotency_key=key, source="api")
-    job = shapes.just_queued(job)
-    place = standing(job) if job.is_open else None
-    told.note(job, place)
-    return _shown(job, response, place)
+    return _submitted(job, response)
 
 
 @router.get("/videos", response=documents.VideoPage, summary="List clips")
@@ -63,14 +66,41 @@ def page(
     }
 
 
-@router.post("/videos/edits", summary="Edit a clip (not offered yet)", operation_id="edit_clip")
-@router.post("/videos/extensions", summary="Extend a clip (not offered yet)", operation_id="extend_clip")
+@router.post(
+    "/videos/extensions",
+    response=documents.Video,
+    openapi_extra=documents.body(documents.EXTENSION_FIELDS, required=("prompt", "video")),
+    summary="Extend a clip",
+    operation_id="extend_clip",
+)
+def extend(request: HttpRequest, response: HttpResponse):
+    """Queues a clip that begins from the last frame of a delivered one, where its model can begin from a picture.
+
+    `video` is the id of the clip, as `{"id": …}` or as it is, or its file as it was downloaded. What is left out
+    (`model`, `size`) is the clip's own; the answer is the new clip alone.
+    """
+    key = idempotency_key(request)
+    fields = known_only(request_fields(request, files=("video",)), extensions.FIELDS)
+    named = extensions.named(fields)
+    if named is None:
+        parent = extensions.by_file(_visible(request), fields["video"])
+    else:
+        parent = find(request, named, "video")
+    job = extensions.submit(request.caller, parent, fields, idempotency_key=key)
+    return _submitted(job, response)
+
+
+@router.post("/videos/edits", summary="Edit a clip (not offered)", operation_id="edit_clip")
 @router.post("/videos/characters", summary="Make a character (not offered)", operation_id="make_character")
 def not_offered(request: HttpRequest):
     """A clear 501, so that a client doesn't try again."""
-    raise ApiError(
-        "not_implemented", "This installation makes clips from text. Nothing was queued or charged."
-    )
+    raise ApiError("not_implemented", NOT_OFFERED)
+
+
+@router.get("/videos/characters/{character_id}", summary="Read a character (not offered)")
+def character(request: HttpRequest, character_id: str):
+    """As `not_offered`."""
+    return not_offered(request)
 
 
 @router.get("/videos/{video_id}", response=documents.Video, summary="Read a clip")
@@ -87,7 +117,7 @@ def delete(request: HttpRequest, video_id: str):
     if job.is_open:
         cancellation.cancel(job, "cancelled by its owner")
     else:
-        delivery.remove(job, request.caller)
+        removal.delete(job, request.caller)
     return {"id": job.public_id, "object": "video.deleted", "deleted": True}
 
 
@@ -102,26 +132,39 @@ def content(request: HttpRequest, video_id: str, variant: Variant = "video", dow
     return link
 
 
-@router.post("/videos/{video_id}/remix", summary="Remix a clip (not offered yet)")
-def remix(request: HttpRequest, video_id: str):
-    """A clear 501 for a clip of one's own; not found for any other."""
-    find(request, video_id)
-    return not_offered(request)
+@router.post(
+    "/videos/{video_id}/remix",
+    response=documents.Video,
+    openapi_extra=documents.body(documents.REMIX_FIELDS),
+    summary="Remix a clip",
+)
+def remix(request: HttpRequest, video_id: str, response: HttpResponse):
+    """Queues a completed clip again with other words: the same model, size, length and seed unless they are given."""
+    key = idempotency_key(request)
+    parent = find(request, video_id)
+    fields = known_only(request_fields(request, files=("input_reference",)), remixes.FIELDS)
+    fields["input_reference"] = input_images.received(fields.get("input_reference"))
+    return _submitted(remixes.submit(request.caller, parent, fields, idempotency_key=key), response)
 
 
-def find(request: HttpRequest, video_id: str) -> Job:
+def find(request: HttpRequest, video_id: str, param: str = "video_id") -> Job:
     """The caller's clip; another organization's is simply not found."""
     match = PUBLIC_ID.fullmatch(video_id)
     job = _visible(request).filter(pk=UUID(match[1])).first() if match else None
     if job is None:
-        raise ApiError(
-            "not_found", f"There is no clip {video_id[:80]!r} in this organization.", param="video_id"
-        )
+        raise ApiError("not_found", f"There is no clip {video_id[:80]!r} in this organization.", param=param)
     return job
 
 
 def _visible(request: HttpRequest) -> QuerySet[Job]:
     return shapes.visible_clips(request.caller.organization.pk)
+
+
+def _submitted(job: Job, response: HttpResponse) -> dict[str, Any]:
+    job = shapes.just_queued(job)
+    place = standing(job) if job.is_open else None
+    told.note(job, place)
+    return _shown(job, response, place)
 
 
 def _shown(job: Job, response: HttpResponse, place: Standing | None) -> dict[str, Any]:

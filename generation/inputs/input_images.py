@@ -37,6 +37,8 @@ MOST_PURGED = 100
 class InputReference:
     """A picture as it was sent. It is decoded once somebody asks for it; its text is its digest."""
 
+    param = PARAM  # the field it came in
+
     def __init__(self, content: bytes) -> None:
         self.content = content
         self.sent_digest = hashlib.sha256(content).hexdigest()

@@ -9,6 +9,7 @@ from accounts.errors import ApiError
 from billing.models import Charge, Hold, UsageEvent
 from generation import delivery
 from generation.models import Job, State
+from generation.retention import removal
 from safety.models import PolicyVersion
 from tests.generation.api_stage import FILM, deliver, job_of, make_clip, media_folder, tenant
 from tests.generation.queueing import caller, claim, idle_worker, submit
@@ -70,7 +71,7 @@ def test_a_clip_that_was_scanned_under_an_older_policy_is_made_anew(plus, made):
 
 def test_a_deleted_original_is_not_repeated_and_takes_its_repeats_file_along(plus, made):
     again = submit(plus, seed=7)
-    delivery.remove(made, caller(plus))
+    removal.delete(made, caller(plus))
     with pytest.raises(ApiError) as refused:
         delivery.clip_link(Job.objects.get(pk=again.pk))
     assert refused.value.code == "not_found"
@@ -88,7 +89,7 @@ def test_a_withdrawn_original_withdraws_the_file_of_its_repeats(plus, made):
 
 def test_deleting_a_repeat_leaves_the_original(plus, made):
     again = submit(plus, seed=7)
-    delivery.remove(again, caller(plus))
+    removal.delete(again, caller(plus))
     assert delivery.clip_link(Job.objects.get(pk=made.pk))
 
 
