@@ -8,7 +8,7 @@ SAMPLE_FLAGS := $(if $(filter 1,$(ONCE)),--once)
 LONG := $(if $(filter 1,$(SHORT)), and not long)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run up test lint e2e faults bench train-video train-code train-text screens
+.PHONY: help install run up test lint e2e faults bench train-video train-code train-text screens vllm-install vllm-up
 
 help:
 	@echo 'make run [ONCE=1]    start everything and make a sample clip and completion (ONCE=1: then stop)'
@@ -20,6 +20,7 @@ help:
 	@echo 'make bench [NAME=x]  one JSON object a line'
 	@echo 'make train-video, make train-code   train the models that ship, anew'
 	@echo 'make train-text      train the text filter that ships, anew'
+	@echo 'make vllm-up         a vLLM server without a GPU, in an environment of its own (2.5 GB)'
 	@echo 'make screens         the pictures in docs/screens, from a running Backlot'
 
 install: $(INSTALLED)
@@ -69,3 +70,17 @@ train-text: $(INSTALLED)
 
 screens: $(INSTALLED)
 	$(PYTHON) -m tests.e2e.screens
+
+VLLM := var/vllm/venv
+VLLM_INSTALLED := var/vllm/.installed
+
+vllm-install: $(VLLM_INSTALLED)
+
+$(VLLM_INSTALLED): deploy/vllm/requirements.txt
+	@mkdir -p var/vllm
+	$(if $(wildcard $(VLLM)/bin/python),,$$(command -v python3.11 || command -v python3) -m venv $(VLLM))
+	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r deploy/vllm/requirements.txt
+	@touch $(VLLM_INSTALLED)
+
+vllm-up: $(VLLM_INSTALLED)
+	@exec $(VLLM)/bin/python deploy/vllm/up.py

@@ -9,6 +9,10 @@ class ModelUnavailable(EngineError):
     """The model folder is missing, incomplete or unreadable."""
 
 
+class EndpointBusy(EngineError):
+    """The server behind an engine takes no more requests now; nothing is wrong with the job."""
+
+
 class UnsupportedModel(EngineError):
     """The folder holds a model whose denoising this engine cannot repeat exactly."""
 

@@ -10,6 +10,8 @@ FULL_CACHE = 0.9
 RUNNING = "vllm:num_requests_running"
 WAITING = "vllm:num_requests_waiting"
 CACHE = ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc")
+# Prompt tokens that were looked up in the prefix cache, and those found there; since the server's start.
+PREFIX = ("vllm:prefix_cache_queries_total", "vllm:prefix_cache_hits_total")
 
 
 @dataclass(frozen=True)
