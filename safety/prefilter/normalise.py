@@ -28,5 +28,7 @@ _INVISIBLE = dict.fromkeys(
 
 def normalise(text: str) -> str:
     """Compatibility characters unified (NFKC), invisible ones removed, case folded, blanks made one."""
+    if text.isascii():  # which has nothing to unify or remove
+        return " ".join(text.lower().split())
     visible = unicodedata.normalize("NFKC", text.translate(_INVISIBLE)).translate(_INVISIBLE)
     return " ".join(unicodedata.normalize("NFKC", visible.casefold()).split())

@@ -5,10 +5,11 @@ benign text with numbers, names or another language keeps its own.
 """
 
 import re
-from collections.abc import Mapping
+from functools import lru_cache
 
 from safety.prefilter.folding import plain_letters
 from safety.prefilter.normalise import normalise
+from safety.prefilter.words import Words
 
 LEET = str.maketrans(
     {
@@ -53,14 +54,19 @@ LEAST_LENGTH = 7  # of an unknown token that may be several words run together
 MOST_RUN_TOGETHER = 400
 TURNED_BELOW = 0.5  # of the runs of letters are words: the text may be written backwards
 UNKNOWN_COST = 14.0  # per letter that belongs to no word
+_AROUND = ".,;:?\"'()[]{}…“”‘’"  # what may stand around a word without hiding it
+KEPT_TOKENS = 20_000  # texts are made of the same few thousand words
+LONGEST_KEPT = 40
 
 
-def readings(text: str, costs: Mapping[str, float]) -> tuple[str, ...]:
+def readings(text: str, costs: Words) -> tuple[str, ...]:
     """The text normalised, and its meant forms where they differ. `costs` are the known words.
 
     There are two of them where the words were written backwards: which end of the text is its beginning isn't told.
     """
     plain = normalise(text)
+    if _plain_words(text, plain, costs):
+        return (plain,)
     meant, turned = deciphered(text, costs)
     if meant == plain or _known_share(meant, costs) <= _known_share(plain.replace("_", ""), costs):
         return (plain,)
@@ -68,7 +74,26 @@ def readings(text: str, costs: Mapping[str, float]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((plain, meant, *other_end)))
 
 
-def deciphered(text: str, costs: Mapping[str, float]) -> tuple[str, bool]:
+def for_scoring(text: str, kind: str, forms: tuple[str, ...]) -> tuple[str, ...]:
+    """What the later stages are asked about, of the readings of a text: code as it stands in its lines.
+
+    Where a comment ends only its line says; the readings have none. What was hidden is asked as it was read.
+    """
+    if kind != "code" or "\n" not in text:
+        return forms
+    lined = "\n".join(filter(None, map(normalise, text.splitlines())))
+    return tuple(dict.fromkeys((lined, *forms[1:])))
+
+
+def _plain_words(text: str, plain: str, costs: Words) -> bool:
+    """Whether a text is made of known words and numbers alone, as most are: then there is nothing to undo."""
+    if not text.isascii() or _SPACED.search(text):
+        return False
+    bare = (token.strip(_AROUND) for token in plain.split(" "))
+    return all(one in costs or one.isdecimal() or not one for one in bare)
+
+
+def deciphered(text: str, costs: Words) -> tuple[str, bool]:
     """The text without look-alikes, spelled-out letters, leetspeak, stretched or joined words, or reversal.
 
     And whether it was turned round.
@@ -83,17 +108,19 @@ def deciphered(text: str, costs: Mapping[str, float]) -> tuple[str, bool]:
 
 def normalise_blanks(text: str) -> str:
     """As `normalise`, but runs of blanks stay: between spelled-out letters a longer one ends a word."""
+    if text.isascii():
+        return text.lower()
     lines = re.split(r"(\s+)", text)
     return "".join(part if part.isspace() else normalise(part) for part in lines)
 
 
-def _together(spelled: str, costs: Mapping[str, float]) -> str:
+def _together(spelled: str, costs: Words) -> str:
     """Spelled-out letters as words: longer gaps part them, or else the words are found in the run."""
     words = ["".join(re.sub(_APART, "", part)) for part in _GAP.split(spelled)]
     return " ".join(_token(word, costs) for word in words if word)
 
 
-def _turned(text: str, costs: Mapping[str, float]) -> str:
+def _turned(text: str, costs: Words) -> str:
     """Read from its end, as a whole or word by word, where that gives more words; else as it is."""
     backwards = text[::-1]
     each = " ".join(word[::-1] for word in text.split())
@@ -101,17 +128,21 @@ def _turned(text: str, costs: Mapping[str, float]) -> str:
     return best if _known_share(best, costs) > _known_share(text, costs) + 0.3 else text
 
 
-def _known_share(text: str, costs: Mapping[str, float]) -> float:
+def _known_share(text: str, costs: Words) -> float:
     """How many of the runs of letters are words, from 0 to 1; 1 where there are none."""
     words = _WORD.findall(text)
     return sum(word in costs for word in words) / len(words) if words else 1.0
 
 
-def _token(token: str, costs: Mapping[str, float]) -> str:
+def _token(token: str, costs: Words) -> str:
     """One token as the word it stands for; unchanged where no change makes it known."""
-    bare = token.strip(".,;:?\"'()[]{}…“”‘’")
+    bare = token.strip(_AROUND)
     if not bare or bare in costs or bare.isdecimal():
         return token
+    return (_kept if len(token) <= LONGEST_KEPT else _undone)(token, bare, costs)
+
+
+def _undone(token: str, bare: str, costs: Words) -> str:
     if known := [one for one in _candidates(bare) if one in costs and (len(one) > 1 or one in "ai")]:
         return min(known, key=costs.__getitem__)
     if bare.count("_") > 1 and all(part in costs for part in bare.split("_")):
@@ -120,6 +151,9 @@ def _token(token: str, costs: Mapping[str, float]) -> str:
     if LEAST_LENGTH <= len(letters) <= MOST_RUN_TOGETHER and (found := _segmented(letters, costs)):
         return found
     return token
+
+
+_kept = lru_cache(KEPT_TOKENS)(_undone)
 
 
 def _candidates(token: str) -> list[str]:
@@ -165,7 +199,7 @@ def _letters(token: str) -> str:
     return _REPEATED.sub(r"\1", letters)
 
 
-def _segmented(letters: str, costs: Mapping[str, float]) -> str | None:
+def _segmented(letters: str, costs: Words) -> str | None:
     """The likeliest words that the letters are made of (Viterbi over word costs); None where they are no words."""
     best: list[tuple[float, int]] = [(0.0, 0)]
     for end in range(1, len(letters) + 1):
@@ -188,7 +222,7 @@ def _segmented(letters: str, costs: Mapping[str, float]) -> str | None:
     return " ".join(words)
 
 
-def _rejoined(tokens: list[str], costs: Mapping[str, float]) -> list[str]:
+def _rejoined(tokens: list[str], costs: Words) -> list[str]:
     """Neighbours that are words together and not apart: "vio lence"."""
     found: list[str] = []
     for token in tokens:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from safety import shipped
 from safety.prefilter.folding import plain_letters
 from safety.prefilter.patterns import compile_pattern
-from safety.prefilter.readings import readings
+from safety.prefilter.readings import deciphered, readings
 from safety.prefilter.words import costs
 from safety.training.disguises import DISGUISES
 
@@ -88,6 +88,18 @@ def test_any_text_can_be_read(text):
     forms = readings(text, costs())
     assert 1 <= len(forms) <= 3
     assert all(form == " ".join(form.split()) for form in forms)
+
+
+KNOWN = st.sampled_from(["red", "Ball", "over", "(grass)", "sunset,", "12", "left.", "The", "'quiet'"])
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(KNOWN, st.sampled_from([" ", "  ", "\n"])), max_size=30))
+def test_the_short_way_for_texts_of_known_words_leaves_nothing_hidden(words):
+    text = "".join(word + gap for word, gap in words)
+    plain = " ".join(text.lower().split())
+    assert readings(text, costs()) == (plain,)
+    assert deciphered(text, costs()) == (plain, False)
 
 
 def test_a_long_hostile_text_is_read_in_time():
