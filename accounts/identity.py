@@ -27,6 +27,11 @@ class Caller:
     api_key: ApiKey | None
     scopes: frozenset[str]
 
+    @property
+    def actor(self) -> User | str:
+        """Who is written down for what the caller changes: the person, or the beginning of the key."""
+        return self.user or f"API key {self.api_key.prefix}"
+
     def require(self, scope: str) -> None:
         """Raise `ApiError` insufficient_scope where the caller may not do this."""
         if scope in self.scopes:

@@ -13,6 +13,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Lower, Now
 
+from accounts.api.records import IdempotentCall
 from accounts.append_only import append_only
 from accounts.joining import (
     Cohort,
@@ -46,6 +47,7 @@ __all__ = [
     "AuditSeal",
     "Cohort",
     "Enrollment",
+    "IdempotentCall",
     "InvitationCode",
     "MemberInvitation",
     "Membership",

@@ -11,7 +11,9 @@ from uuid import UUID
 from django.http import HttpRequest
 from django.utils import timezone
 from ninja import Query, Router, Schema, Status
+from pydantic import ConfigDict, Field
 
+from accounts.api.paging import LARGEST_ID, After
 from billing import budget_board, notice_board, papers, spans, statement, usage
 from billing.models import Invoice
 
@@ -79,7 +81,7 @@ class LineOut(Schema):
 
 
 class StatementOut(Schema):
-    """Newest first; the next page is asked for with `before=last_id`."""
+    """Newest first; the next page is asked for with `after=last_id`."""
 
     object: str = "list"
     balances: BalancesOut
@@ -130,12 +132,12 @@ class InvoiceOut(Schema):
 
 
 class InvoicesOut(Schema):
-    """The newest month first; the next page is asked for with `before=last_month`. Receipts stand in /api/purchases."""
+    """The newest month first; the next page is asked for with `after=last_id`. Receipts stand in /api/purchases."""
 
     object: str = "list"
     data: list[InvoiceOut]
     has_more: bool
-    last_month: str | None
+    last_id: str | None
 
 
 class BudgetOut(Schema):
@@ -164,10 +166,12 @@ class BudgetsOut(Schema):
 class BudgetIn(Schema):
     """`target` is the id of the member or the key, and left out for the organization."""
 
+    model_config = ConfigDict(extra="forbid")
+
     scope: Literal["organization", "member", "key"]
-    target: int | None = None
-    amount_micro: int
-    soft_percent: int = 80
+    target: int | None = Field(None, ge=1, le=LARGEST_ID)
+    amount_micro: int = Field(ge=0, le=10**15)
+    soft_percent: int = Field(80, ge=1, le=100)
     hard_stop: bool = True
 
 
@@ -192,7 +196,7 @@ class NoticesOut(Schema):
 def read_statement(
     request: HttpRequest,
     limit: int = Query(50, ge=1, le=statement.MOST_LINES),
-    before: int | None = Query(None, ge=1),
+    after: After = None,
     model: str = Query("", max_length=100),
     show: Literal["", "charges", "uncharged", "added", "removed", "held"] = "",
     since: str = Query("", alias="from"),
@@ -206,7 +210,7 @@ def read_statement(
         until=spans.moment(until, "to", end=True) if until else None,
         model=model,
     )
-    found = statement.lines(organization_id, limit + 1, before, only)
+    found = statement.lines(organization_id, limit + 1, after, only)
     page = found[:limit]
     return {
         "balances": asdict(statement.balances(organization_id)),
@@ -272,9 +276,10 @@ def remove_budget(request: HttpRequest, budget_id: int) -> Status:
 
 
 @router.get("/notices", response=NoticesOut, summary="What the organization was told about its credits")
-def read_notices(request: HttpRequest, before: int | None = Query(None, ge=1)) -> dict:
+def read_notices(request: HttpRequest, after: After = None) -> dict:
+    """What was told about the balance, credits and limits, newest first."""
     organization_id = request.caller.organization.pk
-    found, older = notice_board.newest(organization_id, before)
+    found, older = notice_board.newest(organization_id, after)
     return {
         "unread": notice_board.unread(organization_id),
         "data": found,
@@ -285,15 +290,19 @@ def read_notices(request: HttpRequest, before: int | None = Query(None, ge=1)) -
 
 @router.get("/invoices", response=InvoicesOut, summary="What the overage of each month came to")
 def read_invoices(
-    request: HttpRequest, before: str = Query("", description="A month, such as 2026-11")
+    request: HttpRequest,
+    after: str | None = Query(
+        None, pattern=r"^[0-9]{4}-(0[1-9]|1[0-2])$", description="The `last_id` of the page before: a month."
+    ),
 ) -> dict:
+    """The overage invoice of each month."""
     found, older = papers.invoices(
-        request.caller.organization.pk, papers.month_of(before) if before else None
+        request.caller.organization.pk, papers.month_of(after, "after") if after else None
     )
     return {
         "data": [_invoice_out(invoice) for invoice in found],
         "has_more": older is not None,
-        "last_month": f"{found[-1].month:%Y-%m}" if found else None,
+        "last_id": f"{found[-1].month:%Y-%m}" if found else None,
     }
 
 

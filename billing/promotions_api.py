@@ -5,14 +5,19 @@ from datetime import datetime
 from django.http import HttpRequest
 from django.utils import timezone
 from ninja import Router, Schema
+from pydantic import ConfigDict, Field
 
+from accounts.api.once import idempotency_key, once
 from billing import promotions
+from billing.models import Redemption
 
 router = Router(tags=["billing"])
 
 
 class RedeemIn(Schema):
-    code: str
+    model_config = ConfigDict(extra="forbid")
+
+    code: str = Field(min_length=1, max_length=100, description="Upper or lower case, blanks don't count.")
 
 
 class RedemptionOut(Schema):
@@ -27,7 +32,16 @@ class RedemptionOut(Schema):
 
 @router.post("/promotions/redeem", response=RedemptionOut, summary="Redeem a promotion code")
 def redeem(request: HttpRequest, asked: RedeemIn) -> dict:
-    redemption = promotions.redeem(request.caller, asked.code, timezone.now())
+    """Promotional credits that expire. Each code counts once for an organization."""
+    caller = request.caller
+
+    def make() -> dict:
+        return _document(promotions.redeem(caller, asked.code, timezone.now()))
+
+    return once(caller.organization, "promotions", idempotency_key(request), asked.dict(), make)
+
+
+def _document(redemption: Redemption) -> dict:
     (brought,) = redemption.transaction.entries.filter(account__organization__isnull=False).select_related(
         "account"
     )

@@ -3,13 +3,20 @@
 Everything a client can be told goes through `accounts.errors.ApiError`; here is where it is caught and rendered.
 """
 
+from typing import Any
+
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone
+from django.utils.cache import get_conditional_response, patch_cache_control, set_response_etag
 from ninja import NinjaAPI
-from ninja.errors import AuthenticationError, ValidationError
+from ninja.errors import AuthenticationError, HttpError, ValidationError
+from ninja.operation import Operation
+from ninja.parser import Parser
 from ninja.security.base import AuthBase
 from ninja.utils import check_csrf
 
+from accounts.api.bodies import json_body
+from accounts.api.keys import router as keys_router
 from accounts.errors import ApiError
 from accounts.identity import Caller, key_caller, session_caller
 from billing import read_limits
@@ -18,10 +25,12 @@ from billing.customer_api import router as customer_router
 from billing.payments.api import router as purchases_router
 from billing.payments.api import webhook_router
 from billing.promotions_api import router as promotions_router
+from console.openapi.document import Document
 from console.requests import from_status, render_error, report
 from generation.api.catalog import measured_router
 from generation.api.catalog import router as catalog_router
 from generation.api.completions import router as completions_router
+from generation.api.events import router as events_router
 from generation.api.jobs import router as jobs_router
 from generation.api.reports import router as reports_router
 from generation.api.videos import router as videos_router
@@ -79,22 +88,55 @@ def _by_session(request: HttpRequest) -> Caller:
     return caller
 
 
-api = NinjaAPI(
+class StrictBodies(Parser):
+    """JSON bodies of calls that take nothing else, read as strictly as those of the calls that take forms too."""
+
+    def parse_body(self, request: HttpRequest) -> dict[str, Any]:
+        return json_body(request)
+
+
+class Api(NinjaAPI):
+    """ninja's, with a validator on every answer to a read, and a document that tells all that can come back."""
+
+    def create_response(self, request: HttpRequest, data: Any, **named: Any) -> HttpResponse:
+        """An ETag on what was read; 304 where the client has it already (RFC 9110 § 13)."""
+        response = super().create_response(request, data, **named)
+        if request.method not in READS or response.status_code != 200:
+            return response
+        patch_cache_control(response, private=True, no_cache=True)
+        set_response_etag(response)
+        return get_conditional_response(request, etag=response["ETag"], response=response)
+
+    def get_openapi_operation_id(self, operation: Operation) -> str:
+        """Such as `videos_create`: where a module lies is nobody's business outside."""
+        subject = (operation.tags or ["root"])[0]
+        return f"{subject}_{operation.view_func.__name__}".replace(" ", "_")
+
+    def get_openapi_schema(
+        self, *, path_prefix: str | None = None, path_params: dict | None = None
+    ) -> Document:
+        return Document(self, self.get_root_path(path_params or {}) if path_prefix is None else path_prefix)
+
+
+api = Api(
     title="Backlot",
     description="The OpenAI contract for clips and completions (/v1); quotes, jobs, decisions, statements (/api).",
     urls_namespace="api",
-    docs_url=None,  # the page that ninja brings loads its scripts from elsewhere; ours comes with the docs
+    parser=StrictBodies(),
+    docs_url=None,  # the page that ninja brings loads its scripts from elsewhere; ours is console/openapi/page.py
     openapi_url="/api/openapi.json",
     auth=KeyOrSession(),
 )
 for _router in (videos_router, completions_router, catalog_router):
     api.add_router("/v1", _router)
 api.add_router("/api", jobs_router)
+api.add_router("/api", events_router)
 api.add_router("/api", reports_router)
+api.add_router("/api", keys_router, auth=KeyOrSession(reads="admin", writes="admin"))
 api.add_router("/api", measured_router)
 api.add_router("/api", billing_router)
 api.add_router("/api", customer_router, auth=KeyOrSession(reads=("read", "billing"), writes="billing"))
-api.add_router("/api", promotions_router)
+api.add_router("/api", promotions_router, auth=KeyOrSession(reads="billing", writes="billing"))
 api.add_router("/api", purchases_router, auth=KeyOrSession(reads="billing", writes="billing"))
 api.add_router("/api", webhook_router)
 
@@ -113,7 +155,7 @@ def on_no_authentication(request: HttpRequest, error: AuthenticationError) -> Ht
 def on_validation_error(request: HttpRequest, error: ValidationError) -> HttpResponse:
     """The first complaint, by name: which field, and what is wrong with it."""
     first = error.errors[0]
-    kind, param = first["type"], str(first["loc"][-1])
+    kind, param = first["type"], _field(first["loc"])
     if kind == "missing":
         code = "missing_required_parameter"
     elif kind.endswith(("_type", "_parsing")):
@@ -121,6 +163,19 @@ def on_validation_error(request: HttpRequest, error: ValidationError) -> HttpRes
     else:
         code = "invalid_value"
     return render_error(request, ApiError(code, f"`{param}`: {first['msg']}.", param=param))
+
+
+def _field(place: tuple[str | int, ...]) -> str:
+    """The name of a field as the client wrote it: `scopes.0`, without the place it came in."""
+    names = place[2:] if place[0] == "body" and len(place) > 2 else place[1:]
+    return ".".join(str(name) for name in names)[:80]
+
+
+@api.exception_handler(HttpError)
+def on_http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
+    """ninja's own refusals; around what our reader of bodies says, ninja puts one that says less."""
+    cause = error.__cause__ or error.__context__
+    return render_error(request, cause if isinstance(cause, ApiError) else from_status(error.status_code))
 
 
 @api.exception_handler(Http404)

@@ -10,6 +10,6 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
 logs.configure()
 _django = get_asgi_application()
 
-from console.requests import BodyLimit  # noqa: E402  (reads settings, which the line above made ready)
+from console.edge import Edge  # noqa: E402  (reads settings, which the line above made ready)
 
-application = BodyLimit(_django)
+application = Edge(_django)

@@ -3,9 +3,6 @@
 A traceback goes to the log, with the request id, and never to a client, whatever DEBUG says.
 """
 
-import asyncio
-import contextlib
-import json
 import logging
 import re
 import uuid
@@ -25,10 +22,6 @@ from accounts.errors import ApiError
 logger = logging.getLogger("backlot.requests")
 
 API_ROOTS = ("v1", "api", "media")
-# How much of a body that is too large is swallowed, and for how long, so that its sender gets to read the answer.
-DRAIN_BYTES = 32_000_000
-DRAIN_SECONDS = 2.0
-
 # Errors that reach us as a bare status, from the router or from Django itself.
 BY_STATUS = {
     400: ("malformed_body", "The request could not be read. Check its syntax and its encoding."),
@@ -209,78 +202,3 @@ class PlainErrors:
         if error.status >= 500 and not isinstance(exception, ApiError):
             report(request, exception)
         return render_error(request, error)
-
-
-class _TooLarge(Exception):
-    """The body grew past the limit while it was being read."""
-
-
-class BodyLimit:
-    """ASGI, around everything: a body over what its path may carry is refused before it is read.
-
-    Django reads a whole body before the first middleware runs, so the limit has to stand in front of it: by the
-    Content-Length where there is one, by counting where the body comes in chunks.
-    """
-
-    def __init__(self, app, limit: int | None = None):
-        self.app = app
-        self.limit = limit
-
-    async def __call__(self, scope, receive, send):
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        kind = dict(scope["headers"]).get(b"content-type", b"").decode("latin-1")
-        limit = self.limit or limit_of(scope["path"], kind)
-        if self._declared(scope) > limit:
-            await self._refuse(scope, receive, send, limit)
-            return
-        received = 0
-
-        async def counted():
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > limit:
-                raise _TooLarge
-            return message
-
-        try:
-            await self.app(scope, counted, send)
-        except _TooLarge:
-            await self._refuse(scope, receive, send, limit)
-
-    @staticmethod
-    def _declared(scope) -> int:
-        """The Content-Length, or 0 where there is none or it is no number (the server has refused that already)."""
-        length = dict(scope["headers"]).get(b"content-length", b"0")
-        return int(length) if length.isdigit() else 0
-
-    async def _refuse(self, scope, receive, send, limit: int) -> None:
-        error, request_id = too_large(limit), new_request_id()
-        if is_api(scope["path"]):
-            content, kind = json.dumps(error.body(request_id)).encode(), b"application/json"
-        else:
-            content, kind = error.message.encode(), b"text/plain; charset=utf-8"
-        headers = [
-            (b"content-type", kind),
-            (b"content-length", str(len(content)).encode()),
-            (b"x-request-id", request_id.encode()),
-            (b"connection", b"close"),
-        ]
-        await send({"type": "http.response.start", "status": error.status, "headers": headers})
-        await send({"type": "http.response.body", "body": content, "more_body": True})
-        await self._drain(receive)
-        await send({"type": "http.response.body", "body": b""})
-
-    @staticmethod
-    async def _drain(receive) -> None:
-        """Most clients read the answer only after they have written everything: let them, within bounds."""
-        swallowed = 0
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(DRAIN_SECONDS):
-                while swallowed < DRAIN_BYTES:
-                    message = await receive()
-                    swallowed += len(message.get("body", b""))
-                    if message["type"] == "http.disconnect" or not message.get("more_body", False):
-                        return

@@ -3,9 +3,7 @@
 The stock client sends clips as multipart even without a file, and completions as JSON; both calls take either.
 """
 
-import json
-import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Any
 
 from django.core.exceptions import SuspiciousOperation
@@ -13,13 +11,13 @@ from django.core.files.uploadedfile import UploadedFile
 from django.http import HttpRequest
 from django.http.multipartparser import MultiPartParserError
 
+from accounts.api.bodies import JSON, json_object, require_plain, require_storable
+from accounts.api.once import idempotency_key
 from accounts.errors import ApiError
 
-JSON = "application/json"
+__all__ = ["idempotency_key", "known_only", "request_fields"]
+
 FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
-PRINTABLE = re.compile(r"[\x21-\x7e][\x20-\x7e]{0,254}")
-SURROGATE = re.compile(r"[\ud800-\udfff]")
-MOST_DEPTH = 20
 
 
 def request_fields(request: HttpRequest, files: Collection[str] = ()) -> dict[str, Any]:
@@ -28,10 +26,9 @@ def request_fields(request: HttpRequest, files: Collection[str] = ()) -> dict[st
     Raises ApiError: unsupported_media_type, malformed_body, request_too_large, or invalid_value for text that no
     database takes (NUL, half a surrogate pair).
     """
-    if request.headers.get("Content-Encoding", "identity") != "identity":
-        raise ApiError("unsupported_media_type", "Send the body without a Content-Encoding.")
+    require_plain(request)
     if request.content_type == JSON:
-        fields = _json_fields(request.body)
+        fields = json_object(request.body)
     elif request.content_type in FORMS:
         fields = _form_fields(request)
     else:
@@ -42,40 +39,8 @@ def request_fields(request: HttpRequest, files: Collection[str] = ()) -> dict[st
     for name, value in fields.items():
         if isinstance(value, UploadedFile) and name not in files:
             raise ApiError("invalid_type", f"`{name}` takes no file.", param=name)
-        _check_storable(name, value, MOST_DEPTH)
+    require_storable(fields)
     return fields
-
-
-def idempotency_key(request: HttpRequest) -> str | None:
-    """The Idempotency-Key header: 1 to 255 printable ASCII characters, or None where none was sent."""
-    key = request.headers.get("Idempotency-Key")
-    if key is None or PRINTABLE.fullmatch(key):
-        return key
-    raise ApiError(
-        "invalid_value",
-        "Idempotency-Key takes 1 to 255 printable ASCII characters. Nothing was queued or charged.",
-        param="Idempotency-Key",
-    )
-
-
-def _json_fields(body: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(body, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        raise ApiError("malformed_body", f"The body is not valid JSON: {_reason(error)}.") from error
-    if not isinstance(value, dict):
-        raise ApiError("malformed_body", 'The body has to be a JSON object, as in {"prompt": "…"}.')
-    return value
-
-
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is no JSON number")
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, RecursionError):
-        return "it is nested too deeply"
-    return str(error).split("; use sys.")[0]  # Python's advice about its own limit on digits helps no client
 
 
 def _form_fields(request: HttpRequest) -> dict[str, Any]:
@@ -87,30 +52,6 @@ def _form_fields(request: HttpRequest) -> dict[str, Any]:
     except MultiPartParserError as error:
         raise ApiError("malformed_body", f"The form could not be read: {error}.") from error
     return fields | files
-
-
-def _check_storable(name: str, value: Any, depth: int) -> None:
-    """Refuse what PostgreSQL can't hold. A prompt has rules of its own, with codes of their own, in specs.py."""
-    if depth == 0:
-        raise ApiError("invalid_value", f"`{name}` is nested too deeply.", param=name)
-    if isinstance(value, str):
-        _check_text(name, value)
-    elif isinstance(value, Mapping):
-        for key, inner in value.items():
-            _check_text(name, key)
-            _check_storable(name, inner, depth - 1)
-    elif isinstance(value, list):
-        for inner in value:
-            _check_storable(name, inner, depth - 1)
-
-
-def _check_text(name: str, text: str) -> None:
-    if "\x00" in text and name != "prompt":
-        raise ApiError("invalid_value", f"`{name}` contains a NUL character.", param=name)
-    if SURROGATE.search(text):
-        raise ApiError(
-            "invalid_value", f"`{name}` contains half a surrogate pair, which is no text.", param=name
-        )
 
 
 def known_only(fields: dict[str, Any], known: Collection[str]) -> dict[str, Any]:

@@ -3,27 +3,40 @@
 import re
 from collections.abc import AsyncIterator
 from dataclasses import asdict
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse
-from ninja import Router
+from ninja import Query, Router
 
+from accounts.api.paging import LARGEST_ID, Limit
 from accounts.errors import ApiError
 from accounts.identity import Caller
+from billing import spans
 from billing.settlement_rules import RULES
 from generation import admission, cancellation
 from generation.api import completions, documents, shapes, sse, videos
 from generation.api.fields import known_only, request_fields
-from generation.models import Attempt, Job
-from generation.scheduling.standing import standing
+from generation.api.paging import Order, behind, not_seen
+from generation.history import STATE_GROUPS
+from generation.models import Attempt, Job, State
+from generation.scheduling.standing import Standing, standing
 from generation.streams import follow_progress
 
 router = Router(tags=["jobs"])
 
 JOB_ID = re.compile(r"(?:video_|cmpl[-_])?([0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12})")
 Kind = Literal["clip", "code"]
+STATES = {
+    name: STATE_GROUPS[name] for name in ("open", "stopped")
+}  # what a state may be called beside its own name
+StateFilter = Literal[(*STATES, *State.values)]
+# What a job's document shows as it is stored.
+SAME = (
+    *("kind", "state", "prompt", "spec", "steps", "device", "created_at", "started_at", "finished_at"),
+    *("tokens_in", "tokens_out", "peak_memory_bytes", "checkpoint_bytes", "file_bytes"),
+)
 
 
 @router.post(
@@ -38,6 +51,44 @@ def quote(request: HttpRequest, kind: Kind = "clip"):
     if kind == "code":
         return _quoted(admission.quote_code(request.caller, known_only(fields, completions.FIELDS)))
     return _quoted(admission.quote_clip(request.caller, known_only(fields, videos.FIELDS)))
+
+
+@router.get("/jobs", response=documents.JobPage, summary="List jobs")
+def page(
+    request: HttpRequest,
+    limit: Limit = 20,
+    after: Annotated[str | None, Query(None, description="The `last_id` of the page before.")] = None,
+    order: Order = "desc",
+    kind: Kind | None = None,
+    state: StateFilter | None = None,
+    model: Annotated[str | None, Query(None, max_length=100, description="An id of GET /v1/models.")] = None,
+    api_key: Annotated[int | None, Query(None, ge=1, le=LARGEST_ID, description="Asked for with it.")] = None,
+    since: Annotated[
+        str, Query("", alias="from", description="Asked for from this date or moment on, UTC.")
+    ] = "",
+    until: Annotated[str, Query("", alias="to", description="And until this one; a date counts whole.")] = "",
+):
+    """Clips and completions with their stages and attempts. `state` is one state, or `open` or `stopped`."""
+    organization_id = request.caller.organization.pk
+    found = Job.objects.filter(organization=organization_id, deleted_at=None)
+    wanted = {
+        "kind": kind,
+        "state__in": STATES.get(state, (state,)) if state else None,
+        "model__name": model,
+        "api_key": api_key,
+        "created_at__gte": spans.moment(since, "from") if since else None,
+        "created_at__lt": spans.moment(until, "to", end=True) if until else None,
+    }
+    found = found.filter(**{name: value for name, value in wanted.items() if value is not None})
+    found = found.select_related("model", "lane__tier").prefetch_related("attempts")
+    jobs = list(behind(found, order, _cursor(after), organization_id)[: limit + 1])
+    shown = jobs[:limit]
+    return {
+        "object": "list",
+        "data": [_listed(job, None) for job in shown],
+        "has_more": len(jobs) > limit,
+        "last_id": shown[-1].public_id if shown else None,
+    }
 
 
 @router.get("/jobs/{job_id}", response=documents.JobDocument, summary="Read a job")
@@ -65,6 +116,15 @@ async def follow(request: HttpRequest, job_id: str) -> HttpResponse:
 async def _changes(job_id: UUID) -> AsyncIterator[bytes]:
     async for change in follow_progress(job_id):
         yield sse.HEARTBEAT if change is None else sse.event(change, name=change["kind"])
+
+
+def _cursor(after: str | None) -> UUID | None:
+    if after is None:
+        return None
+    match = JOB_ID.fullmatch(after)
+    if match is None:
+        raise not_seen()
+    return UUID(match[1])
 
 
 def find(caller: Caller, job_id: str) -> Job:
@@ -105,20 +165,20 @@ def _quoted(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _document(job: Job) -> dict[str, Any]:
+    events = sorted(job.events.all(), key=lambda event: (event.at, event.pk))
+    return {**_listed(job, standing(job) if job.is_open else None), "events": events}
+
+
+def _listed(job: Job, place: Standing | None) -> dict[str, Any]:
     attempts = sorted(job.attempts.all(), key=lambda attempt: attempt.fence)
     live = next((attempt for attempt in attempts if attempt.ended_at is None), None)
     return {
-        **{name: getattr(job, name) for name in ("kind", "state", "prompt", "spec", "steps", "device")},
-        **{
-            name: getattr(job, name)
-            for name in ("created_at", "started_at", "finished_at", "tokens_in", "tokens_out")
-        },
-        **shapes.where(standing(job) if job.is_open else None),
+        **{name: getattr(job, name) for name in SAME},
+        **shapes.where(place),
         **shapes.money(job),
         "id": job.public_id,
         "model": job.model.name,
         "model_revision": job.model.revision,
-        **{name: getattr(job, name) for name in ("peak_memory_bytes", "checkpoint_bytes", "file_bytes")},
         "precision": shapes.precision(job),
         "cause": job.state_cause,
         "steps_run": shapes.steps_run(job, live),
@@ -127,7 +187,6 @@ def _document(job: Job) -> dict[str, Any]:
         "error": shapes.failure(job),
         "decision": str(job.decision_id),
         "attempts": [_attempt(attempt) for attempt in attempts],
-        "events": sorted(job.events.all(), key=lambda event: (event.at, event.pk)),
     }
 
 

@@ -7,10 +7,11 @@ from django.http import HttpRequest
 from ninja import Router, Schema, Status
 from pydantic import Field
 
+from accounts.api.once import once
 from accounts.errors import ApiError
 from generation.afterwards import clip_reports
 from generation.api import videos
-from generation.api.fields import known_only, request_fields
+from generation.api.fields import idempotency_key, known_only, request_fields
 from safety.models import ReviewClass, UserReport
 
 router = Router(tags=["reports"])
@@ -55,9 +56,13 @@ def create(request: HttpRequest):
     for name in FIELDS:
         if not isinstance(fields.get(name, ""), str):
             raise ApiError("invalid_type", f"`{name}` is a text.", param=name)
-    job = videos.find(request, fields["clip"])
-    made = clip_reports.report_clip(job, fields["category"], fields.get("text", ""), request.caller)
-    return Status(201, _document(made, job.public_id))
+    job, caller = videos.find(request, fields["clip"]), request.caller
+
+    def make() -> dict[str, Any]:
+        made = clip_reports.report_clip(job, fields["category"], fields.get("text", ""), caller)
+        return _document(made, job.public_id)
+
+    return Status(201, once(caller.organization, "reports", idempotency_key(request), fields, make))
 
 
 def _document(made: UserReport, clip: str) -> dict[str, Any]:

@@ -28,12 +28,12 @@ def respond(events: AsyncIterator[bytes]) -> StreamingHttpResponse:
     return StreamingHttpResponse(events, content_type="text/event-stream", headers=headers)
 
 
-def last_event_id(request: HttpRequest) -> int:
-    """The number behind which a client wants to go on; 0 where it starts afresh."""
+def last_event_id(request: HttpRequest, most: int = MOST_SEQ) -> int:
+    """The number behind which a client wants to go on, up to `most`; 0 where it starts afresh."""
     header = request.headers.get("Last-Event-ID", "").strip()
     if not header:
         return 0
-    if not header.isascii() or not header.isdigit() or int(header) > MOST_SEQ:
+    if not header.isascii() or not header.isdigit() or len(header) > 19 or int(header) > most:
         raise ApiError(
             "invalid_value", "Last-Event-ID has to be the id of an event of this stream.", "Last-Event-ID"
         )

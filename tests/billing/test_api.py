@@ -68,7 +68,7 @@ def test_statement_pages(get, organization, decide):
     assert [line["kind"] for line in first["data"]] == ["hold", "allowance"]
     assert first["has_more"] is True
     assert first["balances"]["purchased_micro"] == 6 * CREDIT
-    rest = get(f"/api/statement?limit=200&before={first['last_id']}").json()
+    rest = get(f"/api/statement?limit=200&after={first['last_id']}").json()
     assert [line["amount_micro"] for line in rest["data"]] == [3 * CREDIT, 2 * CREDIT, CREDIT]
     assert rest["has_more"] is False
     assert rest["data"][0]["parts"] == [{"bucket": "purchased", "amount_micro": 3 * CREDIT}]
@@ -81,7 +81,7 @@ def test_statement_is_the_callers_own(get, organization):
     assert (body["data"], body["last_id"], body["balances"]["purchased_micro"]) == ([], None, 0)
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=201", "limit=x", "before=-1"])
+@pytest.mark.parametrize("query", ["limit=0", "limit=201", "limit=x", "after=-1"])
 def test_bad_pages_name_the_field(get, query):
     response = get(f"/api/statement?{query}")
     assert response.status_code in (400, 422)

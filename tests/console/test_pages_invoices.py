@@ -112,8 +112,8 @@ def test_by_program(client):
         30,
         50 * CREDIT,
     )
-    assert (listed["has_more"], listed["last_month"]) == (False, one["month"])
-    assert client.get(f"/api/invoices?before={one['month']}", headers=headers).json()["data"] == []
-    assert client.get("/api/invoices?before=soon", headers=headers).json()["error"]["param"] == "before"
+    assert (listed["has_more"], listed["last_id"]) == (False, one["month"])
+    assert client.get(f"/api/invoices?after={one['month']}", headers=headers).json()["data"] == []
+    assert client.get("/api/invoices?after=soon", headers=headers).json()["error"]["param"] == "after"
     _, other = keys.create(person()[1].organization, "books", ["billing"], "test")
     assert client.get("/api/invoices", headers={"authorization": f"Bearer {other}"}).json()["data"] == []

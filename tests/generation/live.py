@@ -10,7 +10,7 @@ import uvicorn
 from django.core.asgi import get_asgi_application
 from django.db import connection
 
-from console.requests import BodyLimit
+from console.edge import Edge
 from generation import finalization, streams
 from generation.finalization import Ran
 from generation.models import TokenSegment
@@ -22,7 +22,7 @@ from tests.generation.api_stage import claimed
 def serving() -> Iterator[str]:
     """The address of a server in a thread of this process."""
     config = uvicorn.Config(
-        BodyLimit(get_asgi_application()),
+        Edge(get_asgi_application()),
         port=0,
         log_config=None,
         lifespan="off",

@@ -13,7 +13,7 @@ from django.urls import path
 from accounts import keys
 from accounts.errors import TABLE, ApiError
 from console import urls
-from console.requests import BodyLimit
+from console.edge import Edge
 from tests.generation.api_stage import CLIP, counts, make_clip, tenant
 
 pytestmark = pytest.mark.django_db
@@ -214,7 +214,7 @@ def test_a_declared_length_over_the_limit_is_refused_before_anything_else(client
 
 
 async def asked(scope: dict, messages: list[dict]) -> tuple[list[dict], int]:
-    """What BodyLimit answers around an application that reads the whole body, and how many bytes that saw."""
+    """What Edge answers around an application that reads the whole body, and how many bytes that saw."""
     seen, sent = 0, []
 
     async def application(scope, receive, send):
@@ -233,7 +233,7 @@ async def asked(scope: dict, messages: list[dict]) -> tuple[list[dict], int]:
     async def send(message):
         sent.append(message)
 
-    await asyncio.wait_for(BodyLimit(application, limit=1_000)(scope, receive, send), 5)
+    await asyncio.wait_for(Edge(application, limit=1_000)(scope, receive, send), 5)
     return sent, seen
 
 
