@@ -2,6 +2,7 @@
 
 import hashlib
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pytest
@@ -28,6 +29,7 @@ CLIP = {
     "size": "64x64",
     "seconds": "2",
 }
+PICTURES = {"thumbnail": ("thumbnail.webp", "image/webp"), "spritesheet": ("spritesheet.jpg", "image/jpeg")}
 CODE = {"prompt": "def fibonacci(n):\n", "model": "pocket-code", "max_tokens": 32}
 
 
@@ -98,15 +100,20 @@ def claimed(pool: str = "clips") -> tuple[Attempt, Lease]:
     return attempt, lease_of(attempt)
 
 
-def deliver(job: Job, film: bytes = FILM) -> Job:
-    """Take the waiting clip all the way, with the scan, the credentials and the file that the database asks for."""
+def deliver(
+    job: Job, film: bytes = FILM, *, own_digest: bool = False, pictures: Mapping[str, bytes] | None = None
+) -> Job:
+    """Take the waiting clip all the way, with the scan, the credentials and the file that the database asks for.
+
+    `own_digest`: the file's row has its true sha256, for who looks at that. `pictures` by role are stored beside it.
+    """
     attempt, lease = claimed()
     assert attempt.job_id == job.pk, "another clip waits as well"
     path = f"clips/{job.pk}/{lease.fence}/clip.mp4"
     default_storage.save(path, ContentFile(film))
     scanned, signed = (
         hashlib.sha256(b"scanned" + path.encode()).hexdigest(),
-        hashlib.sha256(path.encode()).hexdigest(),
+        hashlib.sha256(film if own_digest else path.encode()).hexdigest(),
     )
     _pass_scan(job, lease.fence, scanned)
     Credential.objects.create(
@@ -121,7 +128,15 @@ def deliver(job: Job, film: bytes = FILM) -> Job:
     ran = Ran(gpu_ms=1_000, steps=job.steps, checkpoints=5, stages={"denoise": 1.0}, device="cpu")
     finalization.begin_finishing(lease, ran)
     file = SignedFile(path=path, media_type="video/mp4", bytes=len(film), digest=signed)
-    return finalization.deliver_clip(lease, file, ran)
+    beside = [_picture(path, role, content) for role, content in (pictures or {}).items()]
+    return finalization.deliver_clip(lease, file, ran, beside)
+
+
+def _picture(clip: str, role: str, content: bytes) -> SignedFile:
+    name, media_type = PICTURES[role]
+    path = clip.replace("clip.mp4", name)
+    default_storage.save(path, ContentFile(content))
+    return SignedFile(path, media_type, len(content), hashlib.sha256(content).hexdigest(), role)
 
 
 def withdraw(job: Job) -> None:
