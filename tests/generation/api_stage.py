@@ -116,27 +116,30 @@ def deliver(
         hashlib.sha256(film if own_digest else path.encode()).hexdigest(),
     )
     _pass_scan(job, lease.fence, scanned)
-    Credential.objects.create(
-        subject=str(job.pk),
-        fence=lease.fence,
-        unsigned_digest=scanned,
-        signed_digest=signed,
-        state="Trusted",
-        signer_fingerprint="0" * 64,
-        claims={},
-    )
+    _sign(job, lease.fence, unsigned_digest=scanned, signed_digest=signed)
     ran = Ran(gpu_ms=1_000, steps=job.steps, checkpoints=5, stages={"denoise": 1.0}, device="cpu")
     finalization.begin_finishing(lease, ran)
     file = SignedFile(path=path, media_type="video/mp4", bytes=len(film), digest=signed)
-    beside = [_picture(path, role, content) for role, content in (pictures or {}).items()]
+    beside = [
+        _picture(job, lease.fence, role, content, scanned) for role, content in (pictures or {}).items()
+    ]
     return finalization.deliver_clip(lease, file, ran, beside)
 
 
-def _picture(clip: str, role: str, content: bytes) -> SignedFile:
+def _picture(job: Job, fence: int, role: str, content: bytes, scanned: str) -> SignedFile:
     name, media_type = PICTURES[role]
-    path = clip.replace("clip.mp4", name)
+    path = f"clips/{job.pk}/{fence}/{name}"
     default_storage.save(path, ContentFile(content))
-    return SignedFile(path, media_type, len(content), hashlib.sha256(content).hexdigest(), role)
+    unsigned, signed = (
+        hashlib.sha256(f"{word}{path}".encode()).hexdigest() for word in ("unsigned", "signed")
+    )
+    _sign(job, fence, unsigned_digest=unsigned, signed_digest=signed, scanned_digest=scanned)
+    return SignedFile(path, media_type, len(content), signed, role)
+
+
+def _sign(job: Job, fence: int, **digests: str) -> None:
+    row = {"state": "Trusted", "signer_fingerprint": "0" * 64, "claims": {}}
+    Credential.objects.create(subject=str(job.pk), fence=fence, **digests, **row)
 
 
 def withdraw(job: Job) -> None:
