@@ -56,7 +56,7 @@ def measure(run: Run) -> Iterable[Figure]:
     """`decisions_per_second_*`, `decision_p50_ms_*`, `decision_p99_ms_*` for spread and hot."""
     models_serve()
     roomy_terms()
-    customers = [_customer(f"bench-{number}", 10**9 * CREDIT) for number in range(ORGANIZATIONS)]
+    customers = [customer(f"bench-{number}", 10**9 * CREDIT) for number in range(ORGANIZATIONS)]
     with scoring(), tempfile.TemporaryDirectory() as folder, _serving(Path(folder)) as url:
         asked = {
             "spread": itertools.cycle(
@@ -90,7 +90,7 @@ def _figures(name: str, url: str, requests: Iterator[bytes], script: Path, run: 
 
 def _never_more_than_there_is(url: str) -> Figure:
     """Many at once on a wallet that can pay for a few; then every book is reconciled."""
-    scarce, raw = _customer("bench-scarce", 0)
+    scarce, raw = customer("bench-scarce", 0)
     quote = Decision.objects.filter(allowed=True).latest("at").quote_micro
     opening = {"bucket": "purchased", "idempotency_key": "scarce", "reason": "a benchmark"}
     ledger.grant(scarce.pk, SCARCE * quote, **opening)
@@ -142,7 +142,8 @@ def roomy_terms() -> None:
     terms.save(force_insert=True)
 
 
-def _customer(name: str, micro: int) -> tuple[Organization, str]:
+def customer(name: str, micro: int) -> tuple[Organization, str]:
+    """A new organization with a key, and so many purchased micro-credits."""
     owner = User.objects.create_user(f"{name}@example.com")
     made = organizations.create(name, "plus", owner)
     assert Enrollment.objects.filter(organization=made).exists()
@@ -177,7 +178,7 @@ def _serving(folder: Path) -> Iterator[str]:
         )
     url = f"http://127.0.0.1:{port}"
     try:
-        _wait_for(url, server, folder / "web.log")
+        wait_for(url, server, folder / "web.log")
         yield url
     except RuntimeError as problem:
         problem.add_note((folder / "web.log").read_text()[-3000:])
@@ -187,7 +188,8 @@ def _serving(folder: Path) -> Iterator[str]:
         server.wait(20)
 
 
-def _wait_for(url: str, server: subprocess.Popen, log: Path) -> None:
+def wait_for(url: str, server: subprocess.Popen, log: Path) -> None:
+    """Return once the server answers; raises RuntimeError where it doesn't in time."""
     end = time.monotonic() + STARTS_WITHIN_S
     while True:
         try:

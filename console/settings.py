@@ -194,6 +194,8 @@ WEBHOOK_LOCAL_ADDRESSES = env.flag("WEBHOOK_LOCAL_ADDRESSES", DEBUG)
 if WEBHOOK_LOCAL_ADDRESSES and not DEBUG:
     raise env.BadEnvironment("WEBHOOK_LOCAL_ADDRESSES: only with DEBUG; customers could reach what is behind it")
 MAX_REQUEST_BYTES = 1_000_000
+# Streams of code that one API key, or one person on the pages, may have open at once.
+STREAMS_PER_KEY = env.integer("STREAMS_PER_KEY", 100, least=1, most=100_000)
 VERIFY_MAX_BYTES = 50_000_000  # of a file whose credentials anybody may have read at /verify
 # Where a form may carry more: the file (a picture of 12 MB to begin a clip from, a clip to extend), and what wraps it.
 REQUEST_BYTES_AT = {

@@ -18,6 +18,7 @@ from billing.models import Decision
 from billing.payments import top_up
 from generation import finalization, registry, repeat_cache, specs
 from generation.afterwards import refused_prompts
+from generation.code.spec import code_spec
 from generation.inputs import input_images
 from generation.lineage.parents import Parent
 from generation.models import Job, Kind, Lane, RegisteredModel, State
@@ -85,7 +86,7 @@ def weigh_clip(caller: Caller, fields: Mapping[str, Any], now: datetime) -> Weig
 
 def weigh_code(caller: Caller, fields: Mapping[str, Any], now: datetime) -> Weighed:
     model, terms, calibrated = _grounds(caller, fields, Kind.CODE, now)
-    spec = specs.code_spec(fields, terms, model)
+    spec = code_spec(fields, terms, model)
     registry.require_loadable(model, spec.precision)
     units = cost.token_units_micro(spec.prompt_tokens + spec.max_tokens)
     gpu_ms = cost.code_gpu_ms(model.gpu_ms_fixed, model.gpu_ms_per_step, spec.max_tokens)

@@ -11,6 +11,7 @@ from django.db.models import F, Q, Value
 
 from generation.afterwards.refused_prompts import RefusedPrompt
 from generation.afterwards.review_records import Rescan, RescanDay, ReviewPull, Withdrawal, WithdrawalPolicy
+from generation.code import dialects
 from generation.credentials.held_records import SigningOutage, UnsignedClip
 from generation.evaluation.case_records import (
     CoherenceLabel,
@@ -228,7 +229,8 @@ class Job(lineage.ClipLife):
 
     @property
     def public_id(self) -> str:
-        return f"video_{self.id.hex}" if self.kind == Kind.CLIP else f"cmpl-{self.id.hex}"
+        prefix = "video_" if self.kind == Kind.CLIP else dialects.prefix_of(self.spec)
+        return f"{prefix}{self.id.hex}"
 
     @property
     def is_open(self) -> bool:

@@ -6,31 +6,20 @@ import re
 import secrets
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any
 
 from accounts.errors import ApiError
 from accounts.models import TierTerms
 from generation import registry
-from generation.engines import tokens
 from generation.models import RegisteredModel
 
 MOST_CLIP_PROMPT_CHARACTERS = 2_000
-MOST_CODE_PROMPT_CHARACTERS = 64_000
 MOST_SEED = 2**31 - 1
-MOST_STOPS = 4
-DEFAULT_MAX_TOKENS = 128
-# Fields of the completions contract that no engine here can do: only their neutral values pass.
-NEUTRAL = {
-    "n": (1,),
-    "best_of": (1,),
-    "echo": (False,),
-    "logprobs": (0,),
-    "suffix": ("",),
-    "frequency_penalty": (0, 0.0),
-    "presence_penalty": (0, 0.0),
-    "logit_bias": ({},),
-}
+# Fields that came later: without a value they are not written, so that what was stored before hashes as it did.
+LATER = (
+    *("image", "dialect", "turns", "structure", "partial", "background", "kept", "metadata", "instructions"),
+)
 
 
 @dataclass(frozen=True)
@@ -59,7 +48,12 @@ class ClipSpec:
 
 @dataclass(frozen=True)
 class CodeSpec:
-    """A completion to write; token counts by the model's own tokenizer."""
+    """Code to write; token counts by the model's own tokenizer. code/spec.py reads it from a request.
+
+    `turns` cut the prompt into the messages of a conversation (code/conversation.py), `structure` is what the answer
+    has to be (engines/asked.py), `partial` the language in which an answer that ends early is to parse. `background`
+    work outlives its reader; what is not `kept` can't be retrieved as a response.
+    """
 
     prompt: str
     prompt_tokens: int
@@ -69,6 +63,14 @@ class CodeSpec:
     seed: int
     stop: tuple[str, ...]
     precision: str
+    dialect: str = "completion"
+    turns: list[list] = field(default_factory=list)
+    structure: dict | None = None
+    partial: str | None = None
+    background: bool = False
+    kept: bool = True
+    metadata: dict[str, str] = field(default_factory=dict)
+    instructions: bool = False
 
 
 Spec = ClipSpec | CodeSpec
@@ -85,8 +87,17 @@ def spec_hash(spec: Spec, model: RegisteredModel) -> str:
 
 
 def _written(spec: Spec) -> dict:
-    """The fields of a spec; a clip without a picture is written as clips were before there were any."""
-    return {name: value for name, value in vars(spec).items() if (name, value) != ("image", None)}
+    """The fields of a spec; later ones at their default are not written, as before there were such fields."""
+    later = {one.name: one for one in fields(spec) if one.name in LATER}
+    return {
+        name: value
+        for name, value in vars(spec).items()
+        if name not in later or value != _default(later[name])
+    }
+
+
+def _default(one: Field) -> Any:
+    return one.default if one.default_factory is MISSING else one.default_factory()
 
 
 def digest(value: Mapping) -> str:
@@ -104,61 +115,30 @@ def clip_spec(fields: Mapping[str, Any], terms: TierTerms, model: RegisteredMode
         fps=model.can.fps,
         seconds=_seconds(fields.get("seconds"), terms, model),
         steps=steps,
-        seed=_seed(fields.get("seed")),
+        seed=seed(fields.get("seed")),
         guidance=model.can.guidance,
         precision=registry.precision_for(model, terms.precision),
         image=_image(fields.get("input_reference"), model),
     )
 
 
-def code_spec(fields: Mapping[str, Any], terms: TierTerms, model: RegisteredModel) -> CodeSpec:
-    """Check a request for a completion; the tiers differ by price, lane and precision."""
-    for name, neutral in NEUTRAL.items():
-        if fields.get(name) is not None and fields[name] not in neutral:
-            message = f"This model can't do {name}. Leave it out."
-            raise ApiError("invalid_value", message, param=name)
-    prompt = fields.get("prompt")
-    if isinstance(prompt, list) and len(prompt) == 1:
-        prompt = prompt[0]
-    text = prompt_text(prompt, MOST_CODE_PROMPT_CHARACTERS, newlines=True)
-    prompt_tokens = tokens.count(registry.folder(model), text)
-    max_tokens = _whole(_given(fields, "max_tokens", DEFAULT_MAX_TOKENS), "max_tokens", least=1)
-    context = model.can.context
-    if prompt_tokens + max_tokens > context:
-        message = (
-            f"The prompt has {prompt_tokens} tokens and max_tokens asks for {max_tokens}; "
-            f"together at most {context} fit. Shorten the prompt or lower max_tokens."
-        )
-        raise ApiError("context_length_exceeded", message, param="prompt")
-    return CodeSpec(
-        prompt=text,
-        prompt_tokens=prompt_tokens,
-        max_tokens=max_tokens,
-        temperature=_number(_given(fields, "temperature", 0.7), "temperature", 0, 2),
-        top_p=_number(_given(fields, "top_p", 1.0), "top_p", 0.01, 1),
-        seed=_seed(fields.get("seed")),
-        stop=_stops(fields.get("stop")),
-        precision=registry.precision_for(model, terms.precision),
-    )
-
-
-def prompt_text(value: Any, most: int, *, newlines: bool = True) -> str:
+def prompt_text(value: Any, most: int, *, newlines: bool = True, param: str = "prompt") -> str:
     """The prompt as it will be used; refused where empty, too long, no text, or with control characters."""
     if value is None:
-        raise ApiError("missing_required_parameter", "A prompt is required.", param="prompt")
+        raise ApiError("missing_required_parameter", "A prompt is required.", param=param)
     if not isinstance(value, str):
-        raise ApiError("invalid_type", "The prompt must be a string.", param="prompt")
+        raise ApiError("invalid_type", "The prompt must be a string.", param=param)
     if len(value) > most:
         message = f"The prompt has {len(value):,} characters; at most {most:,} are allowed."
-        raise ApiError("prompt_too_long", message, param="prompt")
+        raise ApiError("prompt_too_long", message, param=param)
     if not value.strip():
-        raise ApiError("prompt_empty", "The prompt is empty. Describe what should be made.", param="prompt")
+        raise ApiError("prompt_empty", "The prompt is empty. Describe what should be made.", param=param)
     allowed = "\n\r\t" if newlines else ""
     bad = {c for c in value if c not in allowed and unicodedata.category(c) in ("Cc", "Cs")}
     if bad:
         names = ", ".join(sorted(f"U+{ord(c):04X}" for c in bad)[:5])
         message = f"The prompt has control characters ({names}). Remove them."
-        raise ApiError("prompt_control_characters", message, param="prompt")
+        raise ApiError("prompt_control_characters", message, param=param)
     return value
 
 
@@ -191,7 +171,7 @@ def _steps(value: Any, terms: TierTerms, model: RegisteredModel) -> int:
     """Exactly the tier's steps, or the model's most where that is fewer; a request can only say the same."""
     most = model.can.steps_most
     steps = terms.steps if most is None else min(terms.steps, most)
-    if value not in (None, "") and _whole(value, "steps") != steps:
+    if value not in (None, "") and whole(value, "steps") != steps:
         whose = "your tier runs" if steps == terms.steps else f"{model.name} runs"
         raise ApiError("invalid_value", f"Leave steps out: {whose} exactly {steps}.", param="steps")
     return steps
@@ -221,7 +201,7 @@ def _seconds(value: Any, terms: TierTerms, model: RegisteredModel) -> int:
         return possible[0]
     listed = ", ".join(str(seconds) for seconds in possible)
     try:
-        seconds = _whole(value, "seconds", least=1)
+        seconds = whole(value, "seconds", least=1)
     except ApiError:
         message = f"Give whole seconds. {model.name} can do: {listed}."
         raise ApiError("unsupported_seconds", message, param="seconds") from None
@@ -233,33 +213,20 @@ def _seconds(value: Any, terms: TierTerms, model: RegisteredModel) -> int:
     return seconds
 
 
-def _seed(value: Any) -> int:
+def seed(value: Any) -> int:
+    """The seed, or a random one."""
     if value in (None, ""):
         return secrets.randbelow(MOST_SEED + 1)
-    return _whole(value, "seed", least=0, most=MOST_SEED)
+    return whole(value, "seed", least=0, most=MOST_SEED)
 
 
-def _stops(value: Any) -> tuple[str, ...]:
-    if value in (None, "", []):
-        return ()
-    stops = [value] if isinstance(value, str) else value
-    if not isinstance(stops, list) or not all(
-        isinstance(stop, str) and 0 < len(stop) <= 100 for stop in stops
-    ):
-        raise ApiError(
-            "invalid_type", "stop is a string or a list of strings (1–100 characters).", param="stop"
-        )
-    if len(stops) > MOST_STOPS:
-        raise ApiError("invalid_value", f"At most {MOST_STOPS} stop sequences.", param="stop")
-    return tuple(stops)
-
-
-def _given(fields: Mapping[str, Any], name: str, default: Any) -> Any:
+def given(fields: Mapping[str, Any], name: str, default: Any) -> Any:
+    """A field, or the default where it is left out or null."""
     value = fields.get(name)
     return default if value is None else value
 
 
-def _whole(value: Any, param: str, least: int | None = None, most: int | None = None) -> int:
+def whole(value: Any, param: str, least: int | None = None, most: int | None = None) -> int:
     """A whole number, as a number or as the text a form sends."""
     if isinstance(value, str) and re.fullmatch(r"-?\d{1,12}", value):
         value = int(value)
@@ -271,7 +238,8 @@ def _whole(value: Any, param: str, least: int | None = None, most: int | None = 
     return value
 
 
-def _number(value: Any, param: str, least: float, most: float) -> float:
+def number(value: Any, param: str, least: float, most: float) -> float:
+    """A number within bounds."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ApiError("invalid_type", f"{param} must be a number.", param=param)
     if not least <= value <= most:

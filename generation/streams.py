@@ -21,6 +21,7 @@ from redis.exceptions import RedisError
 
 from generation.models import OPEN_STATES, Job, Kind, State, TokenSegment
 from generation.pooling import give_back
+from generation.token_hub import channel, hub
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +30,7 @@ KEEP_SECONDS = 3_600
 HEARTBEAT_S = 10.0
 REDIS_PATIENCE_S = 2.0
 LOOK_S = 1.0  # without a word from Redis, PostgreSQL is asked this often
+AT_ONCE = 50  # segments that are read for one reader in one go
 
 
 @dataclass(frozen=True)
@@ -68,19 +70,22 @@ def announce(job_id: UUID, kind: str, data: dict) -> None:
 
 def append_tokens(job_id: UUID, seq: int, text: str) -> None:
     """Send on a segment that is in PostgreSQL already."""
-    _append(f"tokens:{job_id}", {"seq": seq, "text": text})
+    _append(channel(job_id), {"seq": seq, "text": text}, f"{seq}:{text}")
 
 
 def end_tokens(job_id: UUID) -> None:
-    """Tell readers that the job has ended; how, they read from its row."""
-    _append(f"tokens:{job_id}", {"seq": 0, "text": ""})
+    """Tell readers that the job may have ended; whether and how, they read from its row."""
+    _append(channel(job_id), {"seq": 0, "text": ""}, "0:")
 
 
-def _append(key: str, fields: dict) -> None:
+def _append(key: str, fields: dict, message: str | None = None) -> None:
+    """Keep an entry for those who come later, and tell those who listen; one round trip."""
     try:
         with _client().pipeline(transaction=False) as pipe:
             pipe.xadd(key, fields, maxlen=KEEP_ENTRIES, approximate=True)
             pipe.expire(key, KEEP_SECONDS)
+            if message is not None:
+                pipe.publish(key, message)
             pipe.execute()
     except RedisError as error:
         logger.warning("stream entry lost", extra={"key": key, "error": str(error)})
@@ -107,37 +112,50 @@ async def follow_progress(job_id: UUID) -> AsyncIterator[dict | None]:
     yield {"kind": "end"}
 
 
-async def follow_tokens(job_id: UUID, after: int = 0) -> AsyncIterator[TokenEvent | None]:
-    """The segments of a completion after number `after`, then its end; None about every second of silence.
+async def follow_tokens(
+    job_id: UUID, after: int = 0, *, fresh: bool = False
+) -> AsyncIterator[TokenEvent | None]:
+    """The segments of a completion after number `after`, then its end; None every few seconds of silence.
 
-    Redis says when to look and mostly what there is; a gap is filled from PostgreSQL.
+    They come from Redis as they are written. What it doesn't have is read from PostgreSQL, where everything is; of a
+    job that was submitted just now (`fresh`) nothing is looked for there at first.
     """
-    last_id = "0"
-    async with _listening() as client:
+    async with hub().tap(job_id, after) as tap:
+        tap.look = not fresh
+        for number, text in await _kept(job_id) if fresh else ():
+            tap.put(number, text, tap.heard_at)
         while True:
-            ended = await _ended(job_id)  # before the look at the segments: none can come after the end
-            if ended or last_id == "0":
-                for event in await _stored(job_id, after):
-                    after = event.seq
+            if tap.look:
+                tap.look = False
+                tap.take()
+                found = await _looked_up(job_id, tap.after)
+                for event in found.events:
+                    tap.after = event.seq
                     yield event
-            if ended:
-                yield await _end(job_id, after)
-                return
-            last_id, entries = await _read(client, f"tokens:{job_id}", last_id, LOOK_S)
-            for entry in entries:
-                seq = int(entry["seq"])
-                if seq == after + 1:
-                    after = seq
-                    yield TokenEvent(seq, entry["text"])
-                elif seq > after:
-                    for event in await _stored(job_id, after):
-                        after = event.seq
-                        yield event
-            if not entries:
-                for event in await _stored(job_id, after):
-                    after = event.seq
-                    yield event
+                tap.look = tap.look or found.more
+                if found.end:
+                    yield found.end
+                    return
+            for number, text in tap.take():
+                if number == tap.after + 1:
+                    tap.after = number
+                    yield TokenEvent(number, text)
+                elif number == 0 or number > tap.after:
+                    tap.look = True
+            if tap.beat:
+                tap.beat = False
                 yield None
+            await tap.wait()
+
+
+async def _kept(job_id: UUID) -> list[tuple[int, str]]:
+    """What was written to the stream before its reader came."""
+    try:
+        async with asyncio.timeout(REDIS_PATIENCE_S):
+            entries = await hub().redis.xrange(channel(job_id))
+    except (RedisError, OSError, TimeoutError):
+        return []
+    return [(int(entry[b"seq"]), entry[b"text"].decode()) for _, entry in entries]
 
 
 async def _read(client, key: str, last: str, seconds: float) -> tuple[str, list[dict]]:
@@ -155,19 +173,33 @@ async def _read(client, key: str, last: str, seconds: float) -> tuple[str, list[
     return pairs[-1][0].decode(), entries
 
 
+@dataclass(frozen=True)
+class _Found:
+    """What PostgreSQL has: segments, whether there are more, and the end where nothing is left to come."""
+
+    events: list[TokenEvent]
+    more: bool
+    end: TokenEvent | None
+
+
 # A reader waits far longer than it looks: each look gives its connection back, or a few readers would empty the pool.
+# And none has a thread of its own.
 
 
-@sync_to_async
-def _stored(job_id: UUID, after: int) -> list[TokenEvent]:
+@sync_to_async(thread_sensitive=False)
+def _looked_up(job_id: UUID, after: int) -> _Found:
     try:
+        job = Job.objects.filter(pk=job_id).first()  # before its segments: none can come after the end
         segments = TokenSegment.objects.filter(job=job_id, seq__gt=after).order_by("seq")
-        return [TokenEvent(*segment) for segment in segments.values_list("seq", "text")]
+        events = [TokenEvent(*segment) for segment in segments.values_list("seq", "text")[:AT_ONCE]]
+        more = len(events) == AT_ONCE
+        ended = not more and (job is None or not job.is_open)
+        return _Found(events, more, _end(job, events[-1].seq if events else after) if ended else None)
     finally:
         give_back()
 
 
-@sync_to_async
+@sync_to_async(thread_sensitive=False)
 def _ended(job_id: UUID) -> bool:
     try:
         return not Job.objects.filter(pk=job_id, state__in=OPEN_STATES).exists()
@@ -175,17 +207,13 @@ def _ended(job_id: UUID) -> bool:
         give_back()
 
 
-@sync_to_async
-def _end(job_id: UUID, after: int) -> TokenEvent:
-    try:
-        job = Job.objects.get(pk=job_id)
-    finally:
-        give_back()
-    if job.kind == Kind.CODE and job.state == State.DELIVERED:
+def _end(job: Job | None, last: int) -> TokenEvent:
+    if job is not None and job.kind == Kind.CODE and job.state == State.DELIVERED:
         usage = {
             "prompt_tokens": job.tokens_in,
             "completion_tokens": job.tokens_out,
             "total_tokens": job.tokens_in + job.tokens_out,
         }
-        return TokenEvent(after + 1, finish_reason=job.finish_reason, usage=usage)
-    return TokenEvent(after + 1, error={"code": job.error_code, "message": job.error_message})
+        return TokenEvent(last + 1, finish_reason=job.finish_reason, usage=usage)
+    code = job.error_code if job else "not_found"
+    return TokenEvent(last + 1, error={"code": code, "message": job.error_message if job else ""})

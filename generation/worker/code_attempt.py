@@ -11,8 +11,16 @@ from django.db import transaction
 
 from accounts.errors import ApiError
 from generation import finalization, streams
-from generation.engines.asked import CodeEngine, CodeWork, Piece, Sampling
-from generation.engines.errors import EngineError, ModelUnavailable
+from generation.code import conversation
+from generation.engines.asked import CodeEngine, CodeWork, Piece, Sampling, Structure
+from generation.engines.errors import (
+    ContextTooLong,
+    EndpointAway,
+    EndpointBusy,
+    EngineError,
+    ModelUnavailable,
+    UnsupportedWork,
+)
 from generation.finalization import Ran
 from generation.models import Attempt, Job, Kind, TokenSegment
 from generation.scheduling import preemption
@@ -41,6 +49,7 @@ class CodeTurn:
     seq: int = 0
     tokens_sent: int = 0
     given: list[int] = field(default_factory=list)
+    given_text: str = ""
     waiting: list[Piece] = field(default_factory=list)
     flushed_at: float = 0.0
     screen: OutputScreen | None = None
@@ -69,6 +78,8 @@ def run(attempt: Attempt, station: Station) -> None:
         return
     except ModelUnavailable as problem:
         finalization.attempt_failed(lease, Ran(), str(problem))
+    except EndpointBusy as problem:  # while it was being loaded
+        finalization.hand_back(lease, Ran(), str(problem))
     streams.end_tokens(attempt.job_id)
     streams.announce(attempt.job_id, "state", {})
 
@@ -85,6 +96,14 @@ def _run_to_an_end(turn: CodeTurn) -> None:
         preemption.give_way(turn.lease, turn.ran, str(wish), wish.yield_ms)
     except HandedBack as reason:
         finalization.hand_back(turn.lease, turn.ran, str(reason))
+    except EndpointBusy as problem:
+        # The engine has waited for it, so this does not come back at once.
+        if isinstance(problem, EndpointAway):
+            turn.station.engines.lost(turn.job.model, str(problem))
+        finalization.hand_back(turn.lease, turn.ran, str(problem))
+    except (ContextTooLong, UnsupportedWork) as problem:
+        code = "context_length_exceeded" if isinstance(problem, ContextTooLong) else "invalid_value"
+        finalization.fail(turn.lease, turn.ran, code, f"{problem} Nothing was charged.")
     except Refused as refused:
         # What waited is dropped unseen; what was sent before is no part of what the rule refuses.
         finalization.block(turn.lease, turn.ran, str(refused), refused.rule.category, refused.record())
@@ -100,7 +119,8 @@ def _recall(turn: CodeTurn) -> None:
     turn.seq = sent[-1].seq if sent else 0
     turn.given = [token for segment in sent for token in segment.ids]
     turn.tokens_sent = len(turn.given)
-    turn.screen = OutputScreen(live_text(Kind.CODE), "".join(segment.text for segment in sent))
+    turn.given_text = "".join(segment.text for segment in sent)
+    turn.screen = OutputScreen(live_text(Kind.CODE), turn.given_text)
     Attempt.objects.filter(pk=turn.attempt.pk, ended_at=None).update(
         resumed_from_step=turn.tokens_sent, device=turn.engine.device_name, threads=turn.engine.threads
     )
@@ -111,9 +131,7 @@ def _stream(turn: CodeTurn) -> str:
     left = spec["max_tokens"] - turn.tokens_sent
     if left <= 0:
         return "length"
-    sampling = Sampling(left, spec["temperature"], spec["top_p"], turn.job.seed, tuple(spec["stop"]))
-    lane = turn.job.lane_id
-    pieces = turn.engine.stream(CodeWork(turn.job.prompt, sampling, given=tuple(turn.given), lane=lane))
+    pieces = turn.engine.stream(_work(turn, left))
     try:
         for piece in pieces:
             turn.waiting.append(piece)
@@ -124,6 +142,22 @@ def _stream(turn: CodeTurn) -> str:
     finally:
         pieces.close()
     return "length"
+
+
+def _work(turn: CodeTurn, left: int) -> CodeWork:
+    spec = turn.job.spec
+    structure = Structure(**spec["structure"]) if spec.get("structure") else None
+    sampling = Sampling(
+        left, spec["temperature"], spec["top_p"], turn.job.seed, tuple(spec["stop"]), structure
+    )
+    return CodeWork(
+        turn.job.prompt,
+        sampling,
+        messages=conversation.split(turn.job.prompt, spec.get("turns") or []),
+        given=tuple(turn.given),
+        given_text=turn.given_text,
+        lane=turn.job.lane_id,
+    )
 
 
 def _due(turn: CodeTurn) -> bool:

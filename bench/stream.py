@@ -1,0 +1,211 @@
+"""What a stream of code costs beside the engine itself: time to the first token, tokens a second, many slow streams.
+
+As deployed: one web process, a scorer, a code worker with two slots, over HTTP. The reference is the same model in this
+process, asked directly for the same answer, in turns with ours. Screening and the holding back of text that may begin
+something forbidden are on. "First token" is the first text that is not blank.
+
+The slow streams are submitted like any other while no worker runs; then a writer here sends each a segment every few
+seconds, as a worker does, with the moment in it, and a reader notes when it arrives. Memory is what the web process
+grew by.
+"""
+
+import http.client
+import json
+import os
+import subprocess
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from urllib.parse import urlsplit
+
+from django.db import connection
+
+from bench import stream_readers
+from bench.admission import AS_DEPLOYED, STARTS_WITHIN_S, customer, models_serve, roomy_terms, wait_for
+from bench.harness import Figure, Run, percentile
+from bench.scoring import scoring
+from console.embedded.server import free_port
+from console.supervisor import programs
+from generation import registry
+from generation.engines.asked import CodeWork, Sampling
+from generation.models import Kind, Worker
+from generation.revisions import loading
+
+SHORT = os.environ.get("SHORT") == "1"
+TURNS = 10 if SHORT else 60
+STREAMS = 100 if SHORT else 1_000
+SLOW_S = 5 if SHORT else 20
+PROMPT = 'def mean(values):\n    """The arithmetic mean of a list of numbers."""\n'
+TOKENS = 128
+OPENING = 8  # streams that are opened at the same time
+CREDIT = 10**15
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Seconds to the first text that is not blank and to the end, and how many tokens there were."""
+
+    first_s: float
+    whole_s: float
+    tokens: int
+
+    @property
+    def per_second(self) -> float:
+        """Behind the first token."""
+        return (self.tokens - 1) / (self.whole_s - self.first_s)
+
+
+def measure(run: Run) -> Iterable[Figure]:
+    """`added_first_token_ms_p50`, `_p99`, `tokens_per_second`, `slow_streams_added_ms_p99`, `slow_stream_kb`."""
+    models_serve()
+    roomy_terms()
+    _, raw = customer("bench-stream", CREDIT)
+    with scoring(), TemporaryDirectory() as folder, serving(Path(folder)) as web:
+        yield from _slow(web, raw)
+        with working(Path(folder)):
+            yield from _answers(web.url, raw)
+
+
+@dataclass(frozen=True)
+class Web:
+    url: str
+    pid: int
+
+
+def _answers(url: str, raw: str) -> Iterable[Figure]:
+    engine = loading.load(registry.find(None, Kind.CODE), "fp32")
+    ours, direct = [], []
+    for turn in range(TURNS + 3):
+        both = streamed(url, raw, turn), asked_directly(engine, turn)
+        if turn >= 3:  # the first ones open connections and fill caches
+            ours.append(both[0])
+            direct.append(both[1])
+    added = [(one.first_s - other.first_s) * 1000 for one, other in zip(ours, direct, strict=True)]
+    engine_ms = median(one.first_s for one in direct) * 1000
+    reference = "the engine's own time to first token, p50"
+    yield Figure("added_first_token_ms_p50", percentile(added, 0.5), "ms", reference, engine_ms)
+    yield Figure("added_first_token_ms_p99", percentile(added, 0.99), "ms", reference, engine_ms)
+    rates = [median(one.per_second for one in both) for both in (ours, direct)]
+    yield Figure("tokens_per_second", rates[0], "1/s", "the engine asked directly", rates[1])
+
+
+def asked_directly(engine, turn: int) -> Answer:
+    began = time.perf_counter()
+    first, tokens = 0.0, 0
+    sampling = Sampling(max_tokens=TOKENS, temperature=0.7, top_p=1.0, seed=turn)
+    for piece in engine.stream(CodeWork(PROMPT, sampling)):
+        tokens += piece.tokens
+        if piece.text.strip() and not first:
+            first = time.perf_counter() - began
+    return Answer(first, time.perf_counter() - began, tokens)
+
+
+def streamed(url: str, raw: str, turn: int) -> Answer:
+    """The same answer through the API."""
+    place = urlsplit(url)
+    client = http.client.HTTPConnection(place.hostname, place.port, timeout=120)
+    client.connect()
+    began = time.perf_counter()
+    client.request("POST", "/v1/completions", json.dumps(_fields(turn)), _headers(raw))
+    response = client.getresponse()
+    if response.status != 200:
+        raise RuntimeError(f"the stream was refused: {response.read(2000)!r}")
+    first, tokens = 0.0, 0
+    while line := response.readline():
+        if not line.startswith(b"data: {"):
+            continue
+        chunk = json.loads(line[6:])
+        if "error" in chunk:
+            raise RuntimeError(f"the stream broke off: {chunk}")
+        if chunk.get("usage"):
+            tokens = chunk["usage"]["completion_tokens"]
+        elif not first and chunk["choices"][0]["text"].strip():
+            first = time.perf_counter() - began
+        elif chunk["choices"][0]["finish_reason"]:
+            whole = time.perf_counter() - began
+    client.close()
+    return Answer(first, whole, tokens)
+
+
+def _fields(seed: int) -> dict:
+    asked = {"prompt": PROMPT, "max_tokens": TOKENS, "temperature": 0.7, "seed": seed}
+    return {**asked, "stream": True, "stream_options": {"include_usage": True}}
+
+
+def _headers(raw: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {raw}", "Content-Type": "application/json"}
+
+
+def _slow(web: Web, raw: str) -> Iterable[Figure]:
+    body = json.dumps(_fields(0)).encode()
+    asked = stream_readers.request(web.url, raw, body)
+    stream_readers.run(web.url, asked, OPENING, OPENING, 1)  # what a first stream loads is no stream's own
+    before = memory_kb(web.pid)
+    seen = stream_readers.run(web.url, asked, STREAMS, OPENING, SLOW_S, lambda: memory_kb(web.pid))
+    if seen.broken:
+        raise RuntimeError(f"{seen.broken} of {STREAMS} streams broke off")
+    late = [1000 * seconds for seconds in seen.late]
+    reference = "the median of the same"
+    yield Figure("slow_streams_added_ms_p99", percentile(late, 0.99), "ms", reference, median(late))
+    each = (seen.measured - before) / STREAMS
+    yield Figure("slow_stream_kb", each, "kB", "the web process without streams, whole", before)
+
+
+def memory_kb(pid: int) -> int:
+    """What a process alone has in memory, and its share of what it has with others."""
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1])
+    raise RuntimeError("this system does not tell the memory of a process")
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[Web]:
+    """One web process, as `serve` starts it."""
+    port = free_port(None)
+    many = {"STREAMS_PER_KEY": str(2 * STREAMS)}
+    with _running(folder, programs.web(port), {**AS_DEPLOYED, **many}) as process:
+        url = f"http://127.0.0.1:{port}"
+        wait_for(url, process, folder / "web.log")
+        yield Web(url, process.pid)
+
+
+@contextmanager
+def working(folder: Path) -> Iterator[None]:
+    """The code worker, as `serve` starts it, with its model loaded."""
+    with _running(folder, programs.worker("code", 2), {}) as process:
+        ends_at = time.monotonic() + STARTS_WITHIN_S
+        while not Worker.objects.filter(pool_id="code", stopped_at=None).exists():
+            if process.poll() is not None or time.monotonic() > ends_at:
+                raise RuntimeError(f"no worker: {(folder / 'code.log').read_text()[-2000:]}")
+            time.sleep(0.2)
+        yield
+
+
+@contextmanager
+def _running(folder: Path, program: programs.Program, more: dict[str, str]) -> Iterator[subprocess.Popen]:
+    connection.close()
+    with (folder / f"{program.name}.log").open("wb") as log:
+        process = subprocess.Popen(
+            program.command,
+            cwd=programs.PROJECT,
+            env={**program.surroundings(), **more},
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        yield process
+    except RuntimeError as problem:
+        problem.add_note((folder / f"{program.name}.log").read_text()[-3000:])
+        raise
+    finally:
+        process.terminate()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
