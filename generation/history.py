@@ -10,7 +10,8 @@ from django.db.models import Prefetch, QuerySet
 
 from accounts.errors import ApiError
 from billing.models import Charge
-from generation.models import OPEN_STATES, Asset, Attempt, Job, JobEvent, State
+from generation import delivery
+from generation.models import OPEN_STATES, Asset, Attempt, FileRemoval, Job, JobEvent, State
 from safety.models import Credential, Scan
 
 # What the filter on the history page means by a state.
@@ -20,6 +21,7 @@ STATE_GROUPS: dict[str, tuple[str, ...]] = {
     "stopped": (State.CANCELLED, State.BLOCKED, State.FAILED, State.WITHDRAWN),
 }
 PAGE_SIZE = 30
+MOST_CHILDREN = 12
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class Story:
     scans: list[Scan]
     credentials: list[Credential]
     charge: Charge | None
+    removal: FileRemoval | None
+    children: list[Job]
 
 
 def visible(organization_id: int) -> QuerySet[Job]:
@@ -58,7 +62,9 @@ def _with_parts(jobs: QuerySet[Job]) -> QuerySet[Job]:
 
 
 def files_of(job: Job) -> list[Asset]:
-    """What a job from here delivers: its own file, or that of the clip it repeats."""
+    """What a job from here delivers: its own file, or that of the clip it repeats; none once its time is over."""
+    if delivery.is_over(job):
+        return []
     return job.repeat_of.files if job.repeat_of_id else job.files
 
 
@@ -106,7 +112,7 @@ def credential_states(jobs: list[Job]) -> dict[UUID, str]:
 
 
 def story(job: Job) -> Story:
-    """All that happened to a job; five queries beside those of `find`."""
+    """All that happened to a job; seven queries beside those of `find`."""
     subject = str(job.repeat_of_id or job.pk)  # a repeat's file was scanned and signed as the original's
     charges = Charge.objects.filter(usage_event__hold=job.hold_id).select_related(
         "usage_event", "price_version"
@@ -121,6 +127,8 @@ def story(job: Job) -> Story:
             Credential.objects.filter(subject=subject, scanned_digest=None).order_by("verified_at")
         ),
         charge=charges.first(),
+        removal=FileRemoval.objects.filter(job=job.repeat_of_id or job.pk).first(),
+        children=list(Job.objects.filter(parent=job, deleted_at=None).order_by("created_at")[:MOST_CHILDREN]),
     )
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from itertools import groupby
 
 from generation.history import Story
-from generation.models import Attempt, JobEvent, State
+from generation.models import Attempt, FileRemoval, JobEvent, State
 from safety.models import FrameClass, Scan
 
 # Changes of state that an attempt, a charge or the decision doesn't tell already.
@@ -57,7 +57,7 @@ class Moment:
 def moments(story: Story) -> list[Moment]:
     """The entries of a job's timeline, oldest first."""
     found = [*_decision(story), *_attempts(story), *_events(story), *_gates(story), *_signatures(story)]
-    return sorted([*found, *_charge(story)], key=lambda moment: moment.at)
+    return sorted([*found, *_charge(story), *_files(story)], key=lambda moment: moment.at)
 
 
 def _decision(story: Story) -> Iterator[Moment]:
@@ -148,6 +148,16 @@ def _signatures(story: Story) -> Iterator[Moment]:
         yield Moment(
             credential.verified_at, "credential", "ok" if trusted else "danger", "seal", title, credential
         )
+
+
+def _files(story: Story) -> Iterator[Moment]:
+    """When the files went. A repeat's are those of the clip that it repeats."""
+    if story.removal is not None:
+        expired = story.removal.cause == FileRemoval.Cause.EXPIRED
+        title = (
+            "Its files were kept as long as promised" if expired else "Its files were deleted by their owner"
+        )
+        yield Moment(story.removal.at, "files", "", "dash", title, story.removal)
 
 
 def _charge(story: Story) -> Iterator[Moment]:

@@ -50,6 +50,16 @@ class Card:
         return f"{self.job.spec['width']} / {self.job.spec['height']}" if self.job.kind == Kind.CLIP else ""
 
     @property
+    def gone(self) -> bool:
+        """A delivered clip whose files are no longer there; a repeat's are those of the clip it repeats."""
+        return self.end == "done" and self.job.kind == Kind.CLIP and not history.files_of(self.job)
+
+    @property
+    def can_remix(self) -> bool:
+        """A picture that a clip began from is not kept, so that one can't be made again from its page."""
+        return self.end == "done" and self.job.kind == Kind.CLIP and not self.job.spec.get("image")
+
+    @property
     def can_cancel(self) -> bool:
         return (
             self.job.state in (State.SCREENING, State.QUEUED, State.RUNNING)

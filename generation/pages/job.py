@@ -19,6 +19,7 @@ from generation import cancellation, delivery, history, timeline
 from generation.models import Attempt, Job, Kind
 from generation.pages import code, live
 from generation.pages.cards import Standings, cards
+from generation.pages.copies import copies_of
 from generation.stage_times import StageTime, stage_times
 
 
@@ -28,7 +29,8 @@ def job(request: HttpRequest, caller: Caller, job_id: UUID) -> HttpResponse:
     """The page, complete as of now; it then follows /events."""
     found = history.find(caller.organization.pk, job_id)
     staff = StaffRole.Role.OPERATOR in second_factor.usable_roles(request)
-    return render(request, "generation/job.html", body(found, staff))
+    copies = copies_of(found, request.build_absolute_uri("/v1"))
+    return render(request, "generation/job.html", {**body(found, staff), "copies": copies})
 
 
 async def events(request: HttpRequest, job_id: UUID) -> HttpResponseBase:
@@ -102,7 +104,7 @@ def _no_store(response: HttpResponse) -> HttpResponse:
 
 
 def body(found: Job, staff: bool, standings: Standings | None = None) -> dict:
-    """What the parts of the page show; eleven queries at most beside those that found the job."""
+    """What the parts of the page show; thirteen queries at most beside those that found the job."""
     (card,) = cards([found], standings)
     story = history.story(found)
     answer = code.answer_of(found) if found.kind == Kind.CODE else ""

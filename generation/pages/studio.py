@@ -18,6 +18,7 @@ from accounts.models import TierTerms
 from accounts.tiers import terms_for
 from billing.settlement_rules import RULES
 from generation import admission, history, registry
+from generation.lineage import remixes
 from generation.models import Job, Kind, Lane, RegisteredModel, State
 from generation.pages import live
 from generation.pages.addresses import JobAddress
@@ -38,20 +39,25 @@ EXAMPLES = (
 @require_GET
 @member("generate")
 def studio(request: HttpRequest, caller: Caller) -> HttpResponse:
-    """The page; prompt, size, seconds and seed in the address fill the form."""
-    return _page(request, caller, _fields(request.GET))
+    """The page; prompt, size, seconds and seed in the address fill the form, `remix` those of a finished clip."""
+    parent = _parent(caller, request.GET)
+    given = _fields(request.GET)
+    return _page(request, caller, {**_own(parent), **given} if parent else given, parent=parent)
 
 
 @require_POST
 @member("generate")
 def submit(request: HttpRequest, caller: Caller) -> HttpResponse:
     """Queue a clip. With htmx the watching column comes back; without, the studio again."""
-    fields = _fields(request.POST)
+    fields, parent = _fields(request.POST), _parent(caller, request.POST)
     try:
-        admission.submit_clip(caller, fields, source="studio")
+        if parent:
+            remixes.submit(caller, parent, fields, source="studio")
+        else:
+            admission.submit_clip(caller, fields, source="studio")
     except ApiError as error:
         if not request.htmx:
-            return _page(request, caller, fields, error)
+            return _page(request, caller, fields, error, parent)
         answer = render(request, "generation/parts/refusal.html", {"error": error}, status=422)
         answer["HX-Retarget"], answer["HX-Reswap"] = "#quote", "innerHTML"
         return answer
@@ -106,13 +112,32 @@ def _fields(given: dict) -> dict[str, str]:
     return {name: given[name] for name in FIELDS if given.get(name, "").strip()}
 
 
+def _parent(caller: Caller, given: dict) -> Job | None:
+    """The clip that the form remixes, named as `remix`. Raises `ApiError` not_found for one that isn't there."""
+    named, address = given.get("remix", ""), JobAddress()
+    if not re.fullmatch(address.regex, named):
+        return None
+    return history.find(caller.organization.pk, address.to_python(named), Kind.CLIP)
+
+
+def _own(parent: Job) -> dict[str, str]:
+    """The fields of a clip, as the form would have sent them."""
+    taken = remixes.taken_over(parent, {"prompt": parent.prompt})
+    return {name: str(value) for name, value in taken.items()}
+
+
 def _page(
-    request: HttpRequest, caller: Caller, fields: dict[str, str], error: ApiError | None = None
+    request: HttpRequest,
+    caller: Caller,
+    fields: dict[str, str],
+    error: ApiError | None = None,
+    parent: Job | None = None,
 ) -> HttpResponse:
     terms = terms_for(caller.organization.pk, timezone.now())
-    model = registry.find(None, Kind.CLIP)
+    model = registry.find(fields.get("model"), Kind.CLIP)
     page = {
         "fields": fields,
+        "parent": parent,
         "error": error,
         "model": model,
         "terms": terms,
