@@ -96,17 +96,43 @@ def insertion(row: models.Model) -> Statement:
     A constant default of the database's is written out, so that the instance holds it as well; columns that the
     database computes are left to it, and stay unread.
     """
-    fields = type(row)._meta.concrete_fields
-    for field in fields:
-        default = getattr(row, field.attname)
-        if isinstance(default, DatabaseDefault) and isinstance(default.expression, models.Value):
-            setattr(row, field.attname, default.expression.value)
-    given = [(field, field.pre_save(row, add=True)) for field in fields]
-    given = [(field, value) for field, value in given if not isinstance(value, DatabaseDefault)]
-    names = ", ".join(field.column for field, _ in given)
-    marks = ", ".join(["%s"] * len(given))
-    values = [field.get_db_prep_save(value, connection) for field, value in given]
-    return f"INSERT INTO {type(row)._meta.db_table} ({names}) VALUES ({marks})", values
+    columns, values = [], []
+    for field, plain in _writing(type(row)):
+        value = getattr(row, field.attname) if plain else field.pre_save(row, add=True)
+        if isinstance(value, DatabaseDefault):
+            if not isinstance(value.expression, models.Value):
+                continue
+            value = value.expression.value
+            setattr(row, field.attname, value)
+        columns.append(field.column)
+        values.append(value if plain else field.get_db_prep_save(value, connection))
+    return _insert_into(type(row)._meta.db_table, tuple(columns)), values
+
+
+# What the driver writes as it is: Django's own preparation changes nothing about a good value of these.
+PLAIN = (
+    models.CharField,
+    models.TextField,
+    models.BooleanField,
+    models.IntegerField,
+    models.FloatField,
+    models.ForeignKey,
+)
+
+
+@cache
+def _writing(model: type[models.Model]) -> list[tuple[models.Field, bool]]:
+    """A model's columns, and whether their values go to the driver as they are."""
+    fields = model._meta.concrete_fields
+    return [
+        (field, isinstance(field, PLAIN) and type(field).pre_save is models.Field.pre_save)
+        for field in fields
+    ]
+
+
+@lru_cache(maxsize=256)
+def _insert_into(table: str, columns: tuple[str, ...]) -> str:
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join(['%s'] * len(columns))})"
 
 
 def _prepare(cursor: Any, sql: str) -> bytes:

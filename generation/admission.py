@@ -40,6 +40,18 @@ class Weighed:
     spec: ClipSpec | CodeSpec
     units_micro: int
     gpu_ms: int
+    lanes: list[tuple]
+
+
+@dataclass(frozen=True)
+class _Grounds:
+    """What a request is weighed by; rows are read by those whose statements found them."""
+
+    model: RegisteredModel
+    terms: TierTerms
+    calibrated: list[tuple]
+    lanes: list[tuple]
+    doubts: list[tuple]
 
 
 def submit_clip(
@@ -75,34 +87,45 @@ def quote_code(caller: Caller, fields: Mapping[str, Any]) -> dict:
 
 
 def weigh_clip(caller: Caller, fields: Mapping[str, Any], now: datetime) -> Weighed:
-    model, terms, calibrated = _grounds(caller, fields, Kind.CLIP, now)
-    spec = specs.clip_spec(fields, terms, model)
-    registry.require_loadable(model, spec.precision)
+    grounds = _grounds(caller, fields, Kind.CLIP, now)
+    model = grounds.model
+    spec = specs.clip_spec(fields, grounds.terms, model)
     weight = cost.ClipWeight(spec.width, spec.height, spec.fps, spec.seconds, spec.steps)
     units = cost.clip_units_micro(weight)
     gpu_ms = cost.clip_gpu_ms(model.gpu_ms_fixed, model.gpu_ms_per_step, spec.steps)
-    return Weighed(Kind.CLIP, model, terms, spec, units, calibration.gpu_ms(calibrated, model, units, gpu_ms))
+    return _weighed(grounds, spec, units, gpu_ms)
 
 
 def weigh_code(caller: Caller, fields: Mapping[str, Any], now: datetime) -> Weighed:
-    model, terms, calibrated = _grounds(caller, fields, Kind.CODE, now)
-    spec = code_spec(fields, terms, model)
-    registry.require_loadable(model, spec.precision)
+    grounds = _grounds(caller, fields, Kind.CODE, now)
+    model = grounds.model
+    spec = code_spec(fields, grounds.terms, model)
     units = cost.token_units_micro(spec.prompt_tokens + spec.max_tokens)
     gpu_ms = cost.code_gpu_ms(model.gpu_ms_fixed, model.gpu_ms_per_step, spec.max_tokens)
-    return Weighed(Kind.CODE, model, terms, spec, units, calibration.gpu_ms(calibrated, model, units, gpu_ms))
+    return _weighed(grounds, spec, units, gpu_ms)
 
 
-def _grounds(
-    caller: Caller, fields: Mapping[str, Any], kind: str, now: datetime
-) -> tuple[RegisteredModel, TierTerms, list[tuple]]:
-    """The model, the terms and the calibrations that a request is weighed by, in one round trip."""
+def _weighed(grounds: _Grounds, spec: ClipSpec | CodeSpec, units: int, gpu_ms: int) -> Weighed:
+    model = grounds.model
+    registry.require_loadable(model, spec.precision, grounds.doubts)
+    gpu_ms = calibration.gpu_ms(grounds.calibrated, model, units, gpu_ms)
+    return Weighed(model.kind, model, grounds.terms, spec, units, gpu_ms, grounds.lanes)
+
+
+def _grounds(caller: Caller, fields: Mapping[str, Any], kind: str, now: datetime) -> _Grounds:
+    """The model, the terms, the calibrations and the lanes that a request is weighed by, in one round trip."""
     organization = caller.organization.pk
-    models, terms, calibrated = batch.read(
-        [registry.active(kind), tiers.in_force(organization, now), calibration.of_active(kind, now)]
+    models, terms, calibrated, lanes, doubts = batch.read(
+        [
+            registry.active(kind),
+            tiers.in_force(organization, now),
+            calibration.of_active(kind, now),
+            routing.lanes_of(organization, kind, now),
+            registry.doubtful(kind),
+        ]
     )
     model = registry.pick(models, fields.get("model") or None, kind)
-    return model, tiers.read(terms, organization, now), calibrated
+    return _Grounds(model, tiers.read(terms, organization, now), calibrated, lanes, doubts)
 
 
 def _submit(
@@ -124,7 +147,7 @@ def _submit(
     ) as underway:  # the scorer works while the request is weighed
         weighed = weigh(caller, fields, now)
         screening = _screened(caller, weighed, now, underway)
-    lane = routing.lane_for(weighed.terms.tier_id, weighed.model, weighed.spec.precision)
+    lane = routing.lane_for(weighed.lanes, weighed.model, weighed.spec.precision)
     repeats = _repeated(caller, weighed, fields)
     if repeats is None:
         overload.require_room(lane, caller.organization.pk, weighed.model, weighed.gpu_ms, now)

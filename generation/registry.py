@@ -1,7 +1,7 @@
 """The models that may serve requests, and the two that ship with the repository."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -66,6 +66,14 @@ ACTIVE = f"""
 SELECT {batch.columns(RegisteredModel, "m")} FROM generation_registeredmodel m
  WHERE m.status = 'active' AND m.kind = %s ORDER BY m.name
 """
+# Precisions of active models that some worker could not load, and none has loaded: what `require_loadable` looks into.
+DOUBTFUL = """
+SELECT DISTINCT l.model_id, l.precision FROM generation_modelload l
+  JOIN generation_registeredmodel m ON m.id = l.model_id AND m.status = 'active' AND m.kind = %s
+ WHERE l.problem <> '' AND NOT EXISTS (
+   SELECT 1 FROM generation_modelload good JOIN generation_worker w ON w.id = good.worker_id AND w.stopped_at IS NULL
+    WHERE good.model_id = l.model_id AND good.precision = l.precision AND good.problem = '')
+"""
 TRIED = """
 SELECT l.worker_id, l.problem FROM generation_modelload l JOIN generation_worker w ON w.id = l.worker_id
  WHERE l.model_id = %s AND l.precision = %s AND w.stopped_at IS NULL ORDER BY l.at
@@ -87,6 +95,11 @@ def find(name: str | None, kind: str) -> RegisteredModel:
 def active(kind: str) -> batch.Statement:
     """The statement whose rows `pick` takes, for those who read more in the same round trip."""
     return ACTIVE, (kind,)
+
+
+def doubtful(kind: str) -> batch.Statement:
+    """The statement whose rows `require_loadable` takes."""
+    return DOUBTFUL, (kind,)
 
 
 def pick(rows: list[tuple], name: str | None, kind: str) -> RegisteredModel:
@@ -149,9 +162,9 @@ def require_active(model: RegisteredModel) -> None:
         raise ApiError("model_not_found", message, param="model")
 
 
-def require_loadable(model: RegisteredModel, precision: str) -> None:
+def require_loadable(model: RegisteredModel, precision: str, doubts: Sequence[tuple]) -> None:
     """Some worker can have it in memory, as far as is known. Raises `ApiError` model_unavailable with the reason."""
-    problem = load_problem(model, precision)
+    problem = load_problem(model, precision) if (model.pk, precision) in doubts else ""
     if problem:
         message = f"{model.name} can't be loaded right now: {problem[:300]} Nothing was queued or charged."
         raise ApiError("model_unavailable", message, param="model", retry_after_s=30)

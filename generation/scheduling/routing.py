@@ -6,6 +6,7 @@ comes. A job that waits is moved when its pool has lost its last worker.
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from django.db import connection, transaction
 
@@ -37,20 +38,29 @@ SELECT s.id, t.slug, t.pool_id
 """
 
 
-# A tier's lanes in some pools of a kind, in their order, and whether somebody takes jobs there.
+# The lanes of a kind that an organization's tier has, in their order, and whether somebody takes jobs there.
 LANES = f"""
 SELECT EXISTS (SELECT 1 FROM generation_worker w
                 WHERE w.pool_id = p.slug AND w.stopped_at IS NULL AND w.desired = 'run'),
        {batch.columns(Lane, "l")}, {batch.columns(Pool, "p")}, {batch.columns(Tier, "t")}
   FROM generation_lane l JOIN generation_pool p ON p.slug = l.pool_id JOIN accounts_tier t ON t.slug = l.tier_id
- WHERE l.tier_id = %s AND p.slug = ANY (%s) AND p.kind = %s ORDER BY l.preference, l.slug
+ WHERE p.kind = %s AND l.tier_id = (SELECT e.tier_id FROM accounts_enrollment e
+                                     WHERE e.organization_id = %s AND e.effective_from <= %s
+                                     ORDER BY e.effective_from DESC, e.id DESC LIMIT 1)
+ ORDER BY l.preference, l.slug
 """
 
 
-def lane_for(tier_id: str, model: RegisteredModel, precision: str) -> Lane:
-    """The lane that a new job of the tier goes to; one query. Raises `ApiError` model_unavailable where none fits."""
-    (found,) = batch.read([(LANES, (tier_id, [model.pool_id, *model.also_pools], model.kind))])
-    chosen = first_that_serves([_lane(row) for row in found], precision)
+def lanes_of(organization_id: int, kind: str, now: datetime) -> batch.Statement:
+    """The statement whose rows `lane_for` takes."""
+    return LANES, (kind, organization_id, now)
+
+
+def lane_for(rows: Sequence[tuple], model: RegisteredModel, precision: str) -> Lane:
+    """The lane that a new job goes to. Raises `ApiError` model_unavailable where none fits."""
+    pools = {model.pool_id, *model.also_pools}
+    lanes = [lane for lane in map(_lane, rows) if lane.pool_id in pools]
+    chosen = first_that_serves(lanes, precision)
     if chosen is None:
         message = f"No pool here takes {model.name} at {precision}. Nothing was queued or charged."
         raise ApiError("model_unavailable", message, param="model")

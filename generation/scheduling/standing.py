@@ -12,11 +12,19 @@ from generation.scheduling import lane_settings
 
 # What waits ahead of a job in its lane: all of its own organization, and of every other one at most as many plus one,
 # because organizations take turns, whoever came first. Then slots and what runs of the pool.
-AHEAD = """
+OWN_BEFORE = """
 WITH own AS (
   SELECT count(*) AS ahead FROM generation_job
    WHERE lane_id = %s AND organization_id = %s AND state = 'queued' AND id <> %s
      AND (ahead_of_lane OR queued_at < %s))
+"""
+# A job that came just now is behind all others of its organization, of which there may be thousands.
+OWN_OTHERS = """
+WITH own AS (
+  SELECT coalesce((SELECT greatest(0, waiting - 1) FROM generation_laneorganization
+                    WHERE lane_id = %s AND organization_id = %s), 0) AS ahead)
+"""
+AHEAD = """
 SELECT own.ahead,
   (SELECT coalesce(sum(least(o.waiting, own.ahead + 1)), 0)::bigint FROM generation_laneorganization o
     WHERE o.lane_id = %s AND o.waiting > 0 AND o.organization_id <> %s),
@@ -89,9 +97,13 @@ def _queued(job: Job) -> Standing:
     organizations take turns: so at most as many of another organization's jobs go first as of one's own.
     """
     lane, own, pool, at = job.lane_id, job.organization_id, job.lane.pool_id, job.queued_at
+    if getattr(job, "just_submitted", False):
+        ahead = OWN_OTHERS + AHEAD, (lane, own, lane, own, pool, pool)
+    else:
+        ahead = OWN_BEFORE + AHEAD, (lane, own, job.pk, at, lane, own, pool, pool)
     crowd, lanes, overrides, measured = batch.read(
         [
-            (AHEAD, (lane, own, job.pk, at, lane, own, pool, pool)),
+            ahead,
             (LANES, (pool,)),
             (OVERRIDES, (pool,)),
             (RECENT, (job.model_id,)),

@@ -13,6 +13,8 @@ SPAN = timedelta(hours=24)
 # Jobs that no request told about (a page's form redirects) are estimated by upkeep, a few a round.
 MOST_A_ROUND = 10
 FRESH = timedelta(seconds=30)
+# Of the jobs behind so many, in a rush that is, every so manieth is kept: as good a statistic for a twentieth of it.
+ALL_AMONG, EVERY = 50, 20
 
 # A crash may take the last estimates along: nothing but a statistic rests on them, and the request need not wait.
 WITHOUT_WAITING: batch.Statement = ("SELECT set_config('synchronous_commit', 'off', true)", ())
@@ -53,6 +55,8 @@ def note(job: Job, place: Standing | None) -> None:
     """Keep the first estimate of a waiting job; one statement, and nothing where there is no estimate."""
     if place is None or place.position is None or place.eta_s is None:
         return
+    if place.position > ALL_AMONG and job.pk.int % EVERY:
+        return
     low, high = min(place.eta_low_s, place.eta_s), max(place.eta_high_s, place.eta_s)
     row = ToldEta(job=job, position=place.position, eta_s=place.eta_s, low_s=low, high_s=high)
     insert, values = batch.insertion(row)
@@ -62,6 +66,7 @@ def note(job: Job, place: Standing | None) -> None:
 def note_untold(now: datetime) -> int:
     """Estimate a few jobs that wait and were told nothing yet; how many were looked at."""
     untold = Job.objects.filter(state=State.QUEUED, queued_at__gte=now - FRESH, told_eta=None)
+    untold = untold.exclude(source="api")
     jobs = list(untold.select_related("lane__tier", "model").order_by("queued_at")[:MOST_A_ROUND])
     for job in jobs:
         note(job, standing(job))
