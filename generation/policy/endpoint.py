@@ -16,11 +16,16 @@ PREFIX = ("vllm:prefix_cache_queries_total", "vllm:prefix_cache_hits_total")
 
 @dataclass(frozen=True)
 class Load:
-    """Requests in the batch, requests that wait for a place in it, and the share of the cache in use (of one)."""
+    """Requests in the batch, requests that wait for a place in it, and the share of the cache in use (of one).
+
+    `prefix_queries` are prompt tokens looked up in the prefix cache since its start, `prefix_hits` those found.
+    """
 
     running: int
     waiting: int
     cache_share: float
+    prefix_queries: int | None = None
+    prefix_hits: int | None = None
 
     @property
     def full(self) -> bool:
@@ -37,7 +42,13 @@ def load(samples: Mapping[str, float]) -> Load:
     missing = [name for name in (RUNNING, WAITING) if name not in samples]
     if missing or not cache:
         raise Unreadable(f"no {', '.join(missing) or CACHE[0]} among the endpoint's metrics")
-    return Load(int(samples[RUNNING]), int(samples[WAITING]), min(1.0, max(0.0, cache[0])))
+    prefix = [int(samples[name]) if name in samples else None for name in PREFIX]
+    return Load(int(samples[RUNNING]), int(samples[WAITING]), min(1.0, max(0.0, cache[0])), *prefix)
+
+
+def priority(weight: float) -> int:
+    """A request's place in the server's own queue, by its lane's weight: lower goes earlier."""
+    return -round(100 * weight)
 
 
 def capacity_micro(seen: Load, running_units_micro: int) -> int | None:

@@ -1,4 +1,4 @@
-"""From a row of the registry to a loaded engine; whoever calls it has torch in the process from then on."""
+"""From a row of the registry to a loaded engine. A process has torch from then on, unless a server does the work."""
 
 import logging
 from collections.abc import Mapping
@@ -26,12 +26,25 @@ def load(model: RegisteredModel, precision: str, options: Mapping[str, Any] | No
     logger.info("loading model", extra={"model": str(model), "precision": precision, "folder": str(folder)})
     if model.kind == Kind.CLIP:
         return _clip_engine(model, folder, precision, options or model.can.options)
+    if model.can.engine == "vllm":
+        return _vllm_engine(model, folder, options or model.can.options)
     from generation.engines.code import CodeEngine
 
     engine = CodeEngine(folder, model.revision)
     # The first pass through a model is many times slower than the next: no reader should wait for it.
     list(engine.stream(CodeWork("pass\n", Sampling(max_tokens=2, temperature=0.0, top_p=1.0, seed=0))))
     return engine
+
+
+def _vllm_engine(model: RegisteredModel, folder: Path, options: Mapping[str, Any] | None) -> Any:
+    """The way to a server that runs; its models are warm."""
+    from generation.engines.vllm.engine import VllmEngine
+    from generation.engines.vllm.options import read
+    from generation.scheduling.endpoint_priorities import Priorities
+
+    return VllmEngine(
+        folder, model.revision, read(options), model.can.context, Priorities(model.pool_id).of_lane
+    )
 
 
 def _clip_engine(

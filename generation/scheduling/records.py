@@ -128,6 +128,10 @@ class EndpointLoad(models.Model):
     # What may run at once while it is full; NULL where it has room. It counts for 15 s (claim_sql.py).
     capacity_units_micro = models.BigIntegerField(null=True)
     problem = models.TextField(blank=True, default="")  # why it could not be read; "" where it was
+    # Prompt tokens looked up in its prefix cache since it started, and those found; NULL where it doesn't say.
+    prefix_queries = models.BigIntegerField(null=True)
+    prefix_hits = models.BigIntegerField(null=True)
+    away_at = models.DateTimeField(null=True)  # when it last could not be reached
 
     class Meta:
         constraints = [

@@ -83,6 +83,12 @@ class EngineShelf:
             self._note(model, key[1], time.monotonic() - began, "")
         return engine
 
+    def lost(self, model: RegisteredModel, problem: str) -> None:
+        """What was loaded can't be used any more: its server is away. The next `get` looks for it again."""
+        with self._lock:
+            self._loads.pop((model.pk, model.precision), None)
+        self._note(model, model.precision, 0.0, problem)
+
     def devices(self) -> str:
         """What denoises here, in words."""
         engines = [load.result() for load in self._loads.values() if load.done()]

@@ -14,7 +14,6 @@ from django.db import Error, connection
 from django.db.models.functions import Now
 
 from generation.models import Kind, Pool, Worker
-from generation.worker import leftovers
 from generation.worker.engine_shelf import EngineShelf
 from generation.worker.finishing_line import FinishingLine
 from generation.worker.screening_line import ScreeningLine
@@ -38,6 +37,9 @@ class Station:
         # Loaded before the row is written: a worker that is there is ready.
         self.engines.load_all(pool)
         if pool.kind == Kind.CLIP:
+            # Its checkpoints bring torch, which the worker of a server's pool does without.
+            from generation.worker import leftovers
+
             leftovers.clear()
         self.worker = Worker.objects.create(
             pool=pool,

