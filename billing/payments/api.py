@@ -9,6 +9,7 @@ from django.utils import timezone
 from ninja import Query, Router, Schema, Status
 from pydantic import ConfigDict
 
+from accounts.api.once import idempotency_key
 from accounts.errors import ApiError
 from billing.models import CreditPack, Payment, Refund
 from billing.payments import buying, webhooks
@@ -105,7 +106,7 @@ def create_purchase(request: HttpRequest, asked: PurchaseIn) -> Status:
         caller.organization,
         asked.pack,
         user=caller.user,
-        idempotency_key=request.headers.get("Idempotency-Key") or uuid.uuid4().hex,
+        idempotency_key=idempotency_key(request) or uuid.uuid4().hex,
         keep_card=asked.keep_card,
         returns=returns,
         now=timezone.now(),
@@ -119,7 +120,7 @@ def list_purchases(
 ) -> dict:
     found = buying.purchases_of(request.caller.organization.pk)
     if after is not None:
-        found = buying.older_than(found, _mine(request, after))
+        found = buying.older_than(found, _mine(request, after, "after"))
     page = list(found[: limit + 1])
     shown = page[:limit]
     return {
@@ -169,10 +170,12 @@ def _pack_out(pack: CreditPack) -> dict:
     return {name: getattr(pack, name) for name in same}
 
 
-def _mine(request: HttpRequest, purchase_id: UUID) -> Payment:
+def _mine(request: HttpRequest, purchase_id: UUID, param: str = "purchase_id") -> Payment:
+    """The caller's purchase. Another's is not found, and as a cursor it is an invalid value."""
     found = buying.purchases_of(request.caller.organization.pk).filter(pk=purchase_id).first()
     if found is None:
-        raise ApiError("not_found", "There is no such purchase in this organization.", param="id")
+        code = "invalid_value" if param == "after" else "not_found"
+        raise ApiError(code, "There is no such purchase in this organization.", param=param)
     return found
 
 

@@ -71,8 +71,10 @@ CODE = (*SUBMITTING, "context_length_exceeded", "cancelled")
 ALSO: dict[str, tuple[str, ...]] = {
     "videos_create": CLIP,
     "videos_remix": (*CLIP, "not_ready", "content_withdrawn"),
-    "videos_edit": (*CLIP, "not_ready", "content_withdrawn"),
-    "videos_extend": (*CLIP, "not_ready", "content_withdrawn"),
+    "extend_clip": (*CLIP, "not_found", "not_ready", "content_withdrawn", "content_expired"),
+    "edit_clip": ("not_implemented",),
+    "make_character": ("not_implemented",),
+    "videos_character": ("not_implemented",),
     "videos_delete": ("not_ready",),
     "videos_content": (
         "not_ready",
@@ -82,6 +84,10 @@ ALSO: dict[str, tuple[str, ...]] = {
         "moderation_blocked",
     ),
     "completions_create": CODE,
+    "chat_create": CODE,
+    "responses_create": CODE,
+    "responses_cancel": ("not_ready",),
+    "responses_delete": ("not_ready",),
     "models_retrieve": ("model_not_found",),
     "jobs_quote": (*CLIP, "context_length_exceeded"),
     "jobs_cancel": ("not_ready",),
@@ -94,10 +100,21 @@ ALSO: dict[str, tuple[str, ...]] = {
         "not_ready",
     ),
     "keys_rotate_key": ("not_ready",),
+    "webhooks_rotate_secret": ("not_ready",),
+    "webhooks_test_webhook": ("not_ready",),
+    "webhooks_resend_delivery": ("not_ready",),
 }
 # Calls that create and take an Idempotency-Key.
 CREATING = (
-    *("videos_create", "videos_remix", "videos_edit", "videos_extend", "completions_create"),
+    *(
+        "videos_create",
+        "videos_remix",
+        "extend_clip",
+        "completions_create",
+        "chat_create",
+        "responses_create",
+    ),
+    *("webhooks_create_webhook", "webhooks_rotate_secret", "webhooks_test_webhook"),
     *("reports_create", "billing_redeem", "purchases_create_purchase", "keys_create_key", "keys_rotate_key"),
 )
 

@@ -8,6 +8,7 @@ from ninja.operation import Operation
 
 from accounts.errors import TABLE
 from console.openapi import answers, examples
+from generation.api.sse import DIGITS_OF_EVENTS, DIGITS_OF_TOKENS
 
 KEY = {
     "type": "http",
@@ -75,9 +76,15 @@ LAST_EVENT_ID = {
     "name": "Last-Event-ID",
     "required": False,
     "description": "Go on behind this event.",
-    "schema": {"type": "string", "pattern": "^[0-9]{1,9}$"},
 }
-STREAM = {"schema": {"type": "string", "description": "Server-sent events."}}
+STREAM = {
+    "schema": {
+        "type": "object",
+        "description": "Server-sent events, each with these fields.",
+        "required": ["data"],
+        "properties": {name: {"type": "string"} for name in ("id", "event", "data")},
+    }
+}
 REASONS = {
     400: "The request can't be done as it is",
     401: "No key, or a wrong one",
@@ -126,9 +133,11 @@ def _headers(details: dict[str, Any], method: str) -> list[dict[str, Any]]:
     """The headers that an operation takes beside what its function names."""
     if details["operationId"] in answers.CREATING:
         return [IDEMPOTENCY_KEY]
-    if _streams(details):
-        return [LAST_EVENT_ID]
-    return [IF_NONE_MATCH] if method == "get" and _content(details) else []
+    found = [IF_NONE_MATCH] if method == "get" and _content(details) else []
+    if method == "get" and _streams(details):
+        digits = DIGITS_OF_EVENTS if details["operationId"] == "events_follow" else DIGITS_OF_TOKENS
+        found.append({**LAST_EVENT_ID, "schema": {"type": "string", "pattern": f"^[0-9]{{0,{digits}}}$"}})
+    return found
 
 
 def _secure(details: dict[str, Any], operation: Operation, method: str) -> None:

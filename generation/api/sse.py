@@ -10,7 +10,8 @@ from accounts.errors import ApiError
 
 HEARTBEAT = b": still here\n\n"
 DONE = b"data: [DONE]\n\n"
-MOST_SEQ = 2**31 - 1
+DIGITS_OF_TOKENS, DIGITS_OF_EVENTS = 9, 18  # of the numbers that streams count with
+MOST_SEQ = 10**DIGITS_OF_TOKENS - 1
 
 
 def event(data: dict[str, Any], number: int | None = None, name: str | None = None) -> bytes:
@@ -28,12 +29,12 @@ def respond(events: AsyncIterator[bytes]) -> StreamingHttpResponse:
     return StreamingHttpResponse(events, content_type="text/event-stream", headers=headers)
 
 
-def last_event_id(request: HttpRequest, most: int = MOST_SEQ) -> int:
-    """The number behind which a client wants to go on, up to `most`; 0 where it starts afresh."""
+def last_event_id(request: HttpRequest, digits: int = DIGITS_OF_TOKENS) -> int:
+    """The number behind which a client wants to go on, of so many digits at most; 0 where it starts afresh."""
     header = request.headers.get("Last-Event-ID", "").strip()
     if not header:
         return 0
-    if not header.isascii() or not header.isdigit() or len(header) > 19 or int(header) > most:
+    if not header.isascii() or not header.isdigit() or len(header) > digits:
         raise ApiError(
             "invalid_value", "Last-Event-ID has to be the id of an event of this stream.", "Last-Event-ID"
         )
