@@ -19,6 +19,7 @@ from accounts.api.bodies import json_body
 from accounts.api.keys import router as keys_router
 from accounts.errors import ApiError
 from accounts.identity import Caller, key_caller, session_caller
+from accounts.webhooks.api import router as webhooks_router
 from billing import read_limits
 from billing.api import router as billing_router
 from billing.customer_api import router as customer_router
@@ -133,6 +134,7 @@ api.add_router("/api", jobs_router)
 api.add_router("/api", events_router)
 api.add_router("/api", reports_router)
 api.add_router("/api", keys_router, auth=KeyOrSession(reads="admin", writes="admin"))
+api.add_router("/api", webhooks_router, auth=KeyOrSession(reads="admin", writes="admin"))
 api.add_router("/api", measured_router)
 api.add_router("/api", billing_router)
 api.add_router("/api", customer_router, auth=KeyOrSession(reads=("read", "billing"), writes="billing"))

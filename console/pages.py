@@ -7,6 +7,7 @@ from accounts import pages as account_pages
 from accounts.staff_pages import access as staff_access
 from accounts.staff_pages import approvals as staff_approvals
 from accounts.staff_pages import tiers as staff_tiers
+from accounts.webhooks import pages as webhook_pages
 from billing import pages as billing_pages
 from billing import pages_budgets, pages_invoices, pages_notices, pages_statement, pages_usage
 from billing.payments import pages as credit_pages
@@ -67,6 +68,22 @@ urlpatterns = [
     path("keys/", account_pages.api_keys, name="keys"),
     path("keys/<int:key_id>/revoke", account_pages.revoke_key, name="revoke_key"),
     path("keys/<int:key_id>/rotate", account_pages.rotate_key, name="rotate_key"),
+    path("webhooks/", webhook_pages.webhooks, name="webhooks"),
+    path("webhooks/<int:endpoint_id>/", webhook_pages.webhook, name="webhook"),
+    path("webhooks/<int:endpoint_id>/rotate", webhook_pages.rotate, name="webhook_rotate"),
+    path("webhooks/<int:endpoint_id>/switch", webhook_pages.switch, name="webhook_switch"),
+    path("webhooks/<int:endpoint_id>/test", webhook_pages.test, name="webhook_test"),
+    path("webhooks/<int:endpoint_id>/remove", webhook_pages.remove, name="webhook_remove"),
+    path(
+        "webhooks/<int:endpoint_id>/deliveries/<int:delivery_id>/",
+        webhook_pages.delivery,
+        name="webhook_delivery",
+    ),
+    path(
+        "webhooks/<int:endpoint_id>/deliveries/<int:delivery_id>/resend",
+        webhook_pages.resend,
+        name="webhook_resend",
+    ),
     path("members/", member_pages.members, name="members"),
     path("members/invite", member_pages.invite, name="invite_member"),
     path(
