@@ -1,4 +1,3 @@
-# LEAD 06:36: your uncommitted edits of this file (made after its last commit, before 06:31) were lost by a mistake of mine: make them again, then delete this line.
 """Start vLLM's CPU build with the code model that ships, say when it is ready, and stop it with Ctrl-C.
 
     python deploy/vllm/up.py        (make vllm-up)

@@ -1,4 +1,3 @@
-# LEAD 06:36: your uncommitted edits of this file (made after its last commit, before 06:31) were lost by a mistake of mine: make them again, then delete this line.
 """What an engine for code is asked, what it can do, and what it gives back.
 
 Standard library only, so that admission can refuse by name what a model's engine can't do, before anything is queued.

@@ -1,4 +1,3 @@
-# LEAD 06:36: your uncommitted edits of this file (made after its last commit, before 06:31) were lost by a mistake of mine: make them again, then delete this line.
 """What the vLLM engine promises, against a stand-in over real sockets, and the same against vLLM itself (long)."""
 
 import json

@@ -1,4 +1,3 @@
-# LEAD 06:36: your uncommitted edits of this file (made after its last commit, before 06:31) were lost by a mistake of mine: make them again, then delete this line.
 """A small server that speaks as vLLM 0.32 does, over real sockets, and keeps the same books.
 
 It has a batch of so many places, a queue by priority, a cache of prompt blocks, the counters of /metrics, and vLLM's

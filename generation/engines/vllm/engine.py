@@ -1,4 +1,3 @@
-# LEAD 06:36: your uncommitted edits of this file (made after its last commit, before 06:31) were lost by a mistake of mine: make them again, then delete this line.
 """Code completions by a running vLLM server, token by token, with what the local engine promises.
 
 The server gets token ids and gives token ids: prompts are read by the model's own tokenizer here, so that text which

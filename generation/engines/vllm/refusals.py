@@ -1,4 +1,3 @@
-# LEAD 06:36: your uncommitted edits of this file (made after its last commit, before 06:31) were lost by a mistake of mine: make them again, then delete this line.
 """What a vLLM server's errors mean for a job. The `code` in them is the HTTP status again, a number."""
 
 import json
