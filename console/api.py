@@ -3,6 +3,7 @@
 Everything a client can be told goes through `accounts.errors.ApiError`; here is where it is caught and rendered.
 """
 
+from functools import cached_property
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
@@ -113,10 +114,13 @@ class Api(NinjaAPI):
         subject = (operation.tags or ["root"])[0]
         return f"{subject}_{operation.view_func.__name__}".replace(" ", "_")
 
-    def get_openapi_schema(
-        self, *, path_prefix: str | None = None, path_params: dict | None = None
-    ) -> Document:
-        return Document(self, self.get_root_path(path_params or {}) if path_prefix is None else path_prefix)
+    def get_openapi_schema(self, **_: Any) -> Document:
+        """Built once: it takes a second, and can't change while the process lives."""
+        return self._document
+
+    @cached_property
+    def _document(self) -> Document:
+        return Document(self, "")
 
 
 api = Api(

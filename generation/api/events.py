@@ -1,4 +1,3 @@
-# LEAD 06:36: your uncommitted edits of this file (made after its last commit, before 06:31) were lost by a mistake of mine: make them again, then delete this line.
 """/api/events: every change of the organization's jobs as one stream of server-sent events."""
 
 import asyncio
