@@ -33,7 +33,7 @@ class VllmOptions:
 
     @property
     def metrics_url(self) -> str:
-        return f"{self.url}/metrics"
+        return metrics_url(self.url)
 
 
 def read(written: Mapping[str, Any] | None) -> VllmOptions:
@@ -52,6 +52,11 @@ def read(written: Mapping[str, Any] | None) -> VllmOptions:
             raise ModelUnavailable(f"options.{name} is {value!r:.80}; it is a number of seconds above 0.")
     _check_url(written["url"])
     return VllmOptions(**written | {"url": written["url"].rstrip("/")})
+
+
+def metrics_url(url: str) -> str:
+    """Where a server tells its own load."""
+    return f"{url.rstrip('/')}/metrics"
 
 
 def _check_url(url: str) -> None:
