@@ -34,7 +34,8 @@ class Raised:
 
 @dataclass(frozen=True)
 class Seen:
-    """The lane now. `p95_s` is over waits of jobs that started lately and ages of those that wait; None without any.
+    """The lane now. `p95_s` is over its organizations' waits for a turn: from when a job was queued, or the job of the
+    same organization before it started, to its start or now. So nobody's own flood raises a weight. None without any.
 
     `others_weight` is a weight that a person or a runbook set and that stands; `taken_back_at` when an operator last
     undid a raise of the rule.

@@ -63,21 +63,40 @@ def choose_lane(lanes: Sequence[LaneView], virtual_time: float) -> Choice | None
     A backlogged lane whose share of the last minutes' GPU-time is under its floor goes first (the one that is furthest
     below); otherwise the least start tag does, ties to the larger weight, then by name so that a replay agrees.
     """
-    backlogged = [lane for lane in lanes if lane.eligible]
+    # One pass and no calls: a simulated hour of a fleet makes a million choices.
+    backlogged, recent_gpu_ms, least_tag = [], 0.0, math.inf
+    for lane in lanes:
+        recent_gpu_ms += lane.recent_gpu_ms
+        if lane.eligible:
+            backlogged.append(lane)
+            if lane.tag < least_tag:
+                least_tag = lane.tag
     if not backlogged:
         return None
-    new_virtual_time = max(virtual_time, min([lane.tag for lane in backlogged]))
-    recent_gpu_ms = sum([lane.recent_gpu_ms for lane in lanes])
+    new_virtual_time = virtual_time if virtual_time > least_tag else least_tag
+    first, first_start = None, math.inf
+    for lane in backlogged:
+        if lane.recent_gpu_ms < lane.floor * recent_gpu_ms:
+            return _below_its_floor(backlogged, recent_gpu_ms, virtual_time, new_virtual_time)
+        start, least = lane.tag, virtual_time - lane.owed
+        if start < least:
+            start = least
+        if start < first_start or (
+            start == first_start and (-lane.weight, lane.slug) < (-first.weight, first.slug)
+        ):
+            first, first_start = lane, start
+    return Choice(first.slug, first_start, new_virtual_time, "share")
+
+
+def _below_its_floor(
+    backlogged: Sequence[LaneView], recent_gpu_ms: float, virtual_time: float, new_virtual_time: float
+) -> Choice:
+    """Of the lanes under their floor the one that is furthest below."""
     below = [lane for lane in backlogged if lane.recent_gpu_ms < lane.floor * recent_gpu_ms]
-    if below:
-        lane = max(
-            below, key=lambda lane: (lane.floor - lane.recent_gpu_ms / recent_gpu_ms, lane.weight, lane.slug)
-        )
-        return Choice(lane.slug, lifted(lane.tag, virtual_time, lane.owed), new_virtual_time, "floor")
-    start, _, slug = min(
-        [(lifted(lane.tag, virtual_time, lane.owed), -lane.weight, lane.slug) for lane in backlogged]
+    lane = max(
+        below, key=lambda lane: (lane.floor - lane.recent_gpu_ms / recent_gpu_ms, lane.weight, lane.slug)
     )
-    return Choice(slug, start, new_virtual_time, "share")
+    return Choice(lane.slug, lifted(lane.tag, virtual_time, lane.owed), new_virtual_time, "floor")
 
 
 # The comparisons below are written out: a simulated hour of a fleet makes a million of them.

@@ -42,10 +42,10 @@ def run(now: datetime) -> dict[str, policy.Raise]:
 
 
 def _waits(lanes: Iterable[Lane], now: datetime) -> dict[str, float]:
-    """Lane → p95 wait in seconds, waiting jobs counted with their age; one query a pool."""
+    """Lane → p95 wait for a turn in seconds, turns that last counted with their age; one query a pool."""
     found = {}
     for pool in sorted({lane.pool_id for lane in lanes}):
-        found |= {slug: wait.p95_s for slug, wait in queue_waits.per_lane_now(pool, now).items()}
+        found |= queue_waits.turns_p95_s(pool, now)
     return found
 
 

@@ -104,10 +104,13 @@ class AutoRaise:
                 self.loop.pool.change(slug, "weight", found.weight)
 
     def _p95(self, lane: Lane, now: float) -> float | None:
-        """As `queue_waits` has it: the waits of jobs started lately, and the ages of those that wait."""
-        tally = self.loop.tallies[lane.slug]
-        waits = tally.waits[bisect_left(tally.started_at, now - self.settings.window_s) :]
-        waits += [now - job.queued_at for job in still_waiting(lane)]
+        """As `queue_waits` has it: the turns that ended lately, and those that last, with their age."""
+        ended = self.loop.tallies[lane.slug].turns
+        waits = [wait for _, wait in ended[bisect_left(ended, (now - self.settings.window_s,)) :]]
+        for organization in lane.organizations.values():
+            first = next((job for job in _in_line(organization) if job.started_at is None), None)
+            if first is not None:
+                waits.append(now - max(first.queued_at, organization.started_at))
         return quantile(waits, 0.95) if waits else None
 
 

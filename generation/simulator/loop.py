@@ -32,6 +32,7 @@ class Loop:
         self.claims = 0
         self._numbers = count()
         self._jobs = count()
+        self._counts_turns = scenario.raising is not None
         for change in scenario.changes:
             self.at(change.at_s, self._change, change)
         for failure in scenario.failures:
@@ -98,11 +99,14 @@ class Loop:
             if job.started_at is None:
                 job.started_at = now
                 tally = self.tallies[lane.slug]
+                if self._counts_turns:
+                    organization = job.organization
+                    tally.turns.append((now, now - max(job.queued_at, organization.started_at)))
+                    organization.started_at = now
                 if watched is not None and job.organization.name == watched:
                     tally.watched_waits.append(now - job.queued_at)
                 else:
                     tally.waits.append(now - job.queued_at)
-                    tally.started_at.append(now)
             ends, handler = job.left_ms, self._deliver
             if job.nan_at:
                 ends, handler = ends - (1.0 - job.nan_at) * job.run_ms, self._blow_up

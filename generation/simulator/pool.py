@@ -52,6 +52,7 @@ class Organization:
         "place",
         "returned",
         "running",
+        "started_at",
         "tag",
         "tat",
         "units_micro",
@@ -67,6 +68,7 @@ class Organization:
         self.open, self.tat = 0, 0.0
         self.key_tats: dict[object, float] | None = None
         self.gpu_ms, self.backlogged_s, self.backlogged_since = 0.0, 0.0, 0.0
+        self.started_at = -inf  # when its last new job started
 
     def next_job(self) -> "Job":
         """The job that its next claim takes; there must be one."""

@@ -2,8 +2,8 @@
 
 
 class Tally:
-    """Counts of one lane. `waits` are in order of their starts, whose moments are in `started_at` (seconds);
-    those of the organization that is watched are apart."""
+    """Counts of one lane. `waits` are in order of their starts, in seconds; those of the organization that is watched
+    are apart. `turns` are moment and length of each wait for a turn, where the auto-raise rule asks for them."""
 
     __slots__ = (
         "credit_micro",
@@ -18,7 +18,7 @@ class Tally:
         "raises",
         "refused_open",
         "refused_rate",
-        "started_at",
+        "turns",
         "waits",
         "wasted_ms",
         "wasted_nan_ms",
@@ -32,5 +32,5 @@ class Tally:
         self.gpu_ms = self.wasted_ms = self.wasted_without_ms = self.wasted_nan_ms = 0.0
         self.waits: list[float] = []
         self.watched_waits: list[float] = []
-        self.started_at: list[float] = []
         self.in_system: list[float] = []
+        self.turns: list[tuple[float, float]] = []

@@ -14,9 +14,9 @@ pytestmark = pytest.mark.django_db
 NOW = timezone.now().replace(microsecond=0)
 
 
-def waited(tier: str, *, queued_s: float, started_s: float | None) -> Job:
+def waited(tier: str, *, queued_s: float, started_s: float | None, owner=None) -> Job:
     """A clip that was queued so many seconds ago and started so many seconds ago, or still waits."""
-    job = clip(person(tier=tier)[1])
+    job = clip(owner or person(tier=tier)[1])
     started = None if started_s is None else NOW - timedelta(seconds=started_s)
     Job.objects.filter(pk=job.pk).update(queued_at=NOW - timedelta(seconds=queued_s), started_at=started)
     return job
@@ -64,3 +64,39 @@ def test_a_job_that_was_cancelled_while_it_waited_stops_counting_when_it_ended()
 def test_nothing_waited_means_no_figures():
     assert queue_waits.per_tier("clips", NOW) == {}
     assert queue_waits.per_lane_now("code", NOW) == {}
+
+
+def test_a_flood_waits_long_for_its_jobs_and_short_for_its_turns():
+    flooder = person(tier="plus")[1]
+    for started_s in (290, 200, 110, 20):
+        waited("plus", queued_s=1_000, started_s=started_s, owner=flooder)
+    for _ in range(5):
+        waited("plus", queued_s=900, started_s=None, owner=flooder)  # one turn that lasts, for 20 s
+    # The first start was 710 s after it was queued, and nothing of its owner started before it.
+    assert turns() == pytest.approx(quantile_95([710, 90, 90, 90, 20]))
+    assert queue_waits.per_lane_now("clips", NOW)["clips-plus"].p95_s > 800
+
+
+def test_whoever_waits_behind_a_flood_counts_in_full():
+    flooder = person(tier="plus")[1]
+    for started_s in (250, 150, 50):
+        waited("plus", queued_s=300, started_s=started_s, owner=flooder)
+    waited("plus", queued_s=240, started_s=None)
+    assert turns() == pytest.approx(quantile_95([50, 100, 100, 240]))
+
+
+def test_a_start_long_before_the_window_still_begins_a_turn():
+    busy = person(tier="plus")[1]
+    waited("plus", queued_s=3_000, started_s=900, owner=busy)
+    waited("plus", queued_s=3_000, started_s=None, owner=busy)
+    assert turns() == pytest.approx(900)
+
+
+def turns() -> float:
+    return queue_waits.turns_p95_s("clips", NOW)["clips-plus"]
+
+
+def quantile_95(waits: list[float]) -> float:
+    place = 0.95 * (len(waits) - 1)
+    low, ordered = int(place), sorted(waits)
+    return ordered[low] + (place - low) * (ordered[min(low + 1, len(waits) - 1)] - ordered[low])

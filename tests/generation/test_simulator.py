@@ -126,12 +126,17 @@ def test_a_running_free_clip_gives_way_and_loses_nothing():
 
 def test_the_auto_raise_rule_raises_a_lane_that_waits_and_lets_it_return():
     rule = auto_raise.Rule(True, 30.0, 1.0, 6.0, 30.0, 300.0, 1800.0)
-    arrivals = clips("free", 1, 400) + clips("plus", 2, 60)
+    crowd = [one for n in range(60) for one in clips("plus", 100 + n, 1, at_s=n * 1e-6)]
+    arrivals = clips("free", 1, 400) + crowd
     raised = Loop(scenario(arrivals, gpus=3, horizon_s=2000.0, raising=Raising({"plus": rule}))).run()
     assert raised.tallies["plus"].raises == 4  # 2 → 6, its limit
     assert raised.pool.lanes["plus"].weight == 2.0  # long over by then
     plain = simulate(scenario(arrivals, gpus=3, horizon_s=2000.0))
     assert report_of(raised).lane("plus").wait_p95_s < plain.lane("plus").wait_p95_s
+    # As many clips of one organization wait as long, and it gets its turns: nothing is raised for it.
+    flood = clips("free", 1, 400) + clips("plus", 2, 60)
+    flooded = Loop(scenario(flood, gpus=3, horizon_s=2000.0, raising=Raising({"plus": rule}))).run()
+    assert flooded.tallies["plus"].raises == 0
 
 
 def test_quantiles_and_the_index():
