@@ -21,6 +21,7 @@ from generation.engines import tokens
 
 BLOCK = 16
 FOREVER = 10_000
+SHORT = "[0-9]{3}"  # any other pattern is taken for one that words fit
 STRUCTURED = {"regex": "401", "json": '{"a":7}', "json_object": "{}", "grammar": "no"}
 
 
@@ -167,7 +168,8 @@ class StandIn:
     def _tokens(self, request: Request) -> Iterator[tuple[int, str | None]]:
         """The answer's ids; greedy ones depend on the text alone, so that a continuation goes on as it would have."""
         asked = request.asked
-        if structured := asked.get("structured_outputs"):
+        structured = asked.get("structured_outputs")
+        if structured and structured.get("regex", SHORT) == SHORT:
             kind = next(iter(structured))
             ids = self._tokenizer.encode(STRUCTURED[kind], add_special_tokens=False).ids
             yield from ((token, None) for token in ids)
