@@ -20,6 +20,7 @@ SHIPPED = (
     "django_content_type",
     "django_migrations",
     "generation_evaluation",
+    "generation_fileretention",
     "generation_lane",
     "generation_pool",
     "generation_poolsettings",
@@ -44,6 +45,8 @@ DELETE FROM accounts_signuppolicy WHERE id > (SELECT min(id) FROM accounts_signu
 DELETE FROM billing_account WHERE organization_id IS NOT NULL;
 UPDATE generation_lane SET tag = 0, organization_virtual_time = 0, recent_gpu_ms = 0, recent_at = NULL;
 UPDATE generation_pool SET virtual_time = 0;
+DELETE FROM generation_registeredmodel WHERE name = 'pocket-picture';
+DELETE FROM generation_evaluation WHERE model_id NOT IN (SELECT id FROM generation_registeredmodel);
 DELETE FROM safety_rule WHERE author <> 'Backlot';
 """
 
