@@ -9,7 +9,7 @@ import bench
 from bench.scratch import scratch_run
 
 OWN = {"__main__", "harness", "open_loop", "raw_admission", "scoring", "scratch", "tickets", "wan_shapes"}
-OWN |= {"rush_live", "rush_traffic", "rush_worker", "gate_models", "stream_readers"}
+OWN |= {"rush_live", "rush_traffic", "rush_worker", "gate_models", "vllm_server", "stream_readers"}
 PARTS = {"safety_frames"}  # belong to another benchmark, and may be run alone
 
 

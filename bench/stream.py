@@ -175,13 +175,13 @@ def serving(folder: Path) -> Iterator[Web]:
 
 
 @contextmanager
-def working(folder: Path) -> Iterator[None]:
-    """The code worker, as `serve` starts it, with its model loaded."""
-    with _running(folder, programs.worker("code", 2), {}) as process:
+def working(folder: Path, pool: str = "code", slots: int = 2) -> Iterator[None]:
+    """The worker of a pool, as `serve` starts it, with its model loaded."""
+    with _running(folder, programs.worker(pool, slots), {}) as process:
         ends_at = time.monotonic() + STARTS_WITHIN_S
-        while not Worker.objects.filter(pool_id="code", stopped_at=None).exists():
+        while not Worker.objects.filter(pool_id=pool, stopped_at=None).exists():
             if process.poll() is not None or time.monotonic() > ends_at:
-                raise RuntimeError(f"no worker: {(folder / 'code.log').read_text()[-2000:]}")
+                raise RuntimeError(f"no worker: {(folder / f'{pool}.log').read_text()[-2000:]}")
             time.sleep(0.2)
         yield
 
