@@ -77,6 +77,7 @@ PLACES = (
     Place("Operate", "Scheduling", "sliders", "operate_scheduling", role=StaffRole.Role.OPERATOR),
     Place("Operate", "Workers", "worker", "operate_workers", role=StaffRole.Role.OPERATOR),
     Place("Operate", "Models", "film", "operate_models", role=StaffRole.Role.OPERATOR),
+    Place("Operate", "Files", "download", "operate_files", role=StaffRole.Role.OPERATOR),
     Place("Safety", "Review", "eye", "safety_review", role=StaffRole.Role.TRUST_SAFETY),
     Place("Safety", "Incidents", "warning", "safety_incidents", role=StaffRole.Role.TRUST_SAFETY),
     Place("Safety", "Text filter", "shield", "safety_text", role=StaffRole.Role.TRUST_SAFETY),

@@ -13,6 +13,7 @@ from billing import pages_budgets, pages_invoices, pages_notices, pages_statemen
 from billing.payments import pages as credit_pages
 from billing.payments import sandbox_pages
 from console import balance_events, preferences, purchase_events
+from console.operations import files as operate_files
 from console.operations import jobs as operate_jobs
 from console.operations import lane_changes as operate_lane_changes
 from console.operations import lanes as operate_lanes
@@ -122,6 +123,9 @@ urlpatterns = [
     path("operate/models/<int:model_id>/gate", operate_models.gate, name="operate_model_gate"),
     path("operate/models/<int:model_id>/<slug:verb>", operate_models.change, name="operate_model_change"),
     path("operate/models/changes/<int:entry_id>/undo", operate_models.undo, name="operate_model_undo"),
+    path("operate/files/", operate_files.files, name="operate_files"),
+    path("operate/files/changes/<int:entry_id>/undo", operate_files.undo, name="operate_files_undo"),
+    path("operate/files/<slug:tier>", operate_files.change, name="operate_files_change"),
     path("operate/workers/", operate_workers.workers, name="operate_workers"),
     path("operate/workers/events", operate_workers.events, name="operate_workers_events"),
     path("operate/workers/<uuid:worker_id>/preview", operate_workers.preview, name="operate_worker_preview"),

@@ -25,7 +25,10 @@ MAKERS = [
     *("/keys/", "/members/", "/audit/"),
 ]
 NOT_A_MEMBERS = ("/spending/", "/credits/", "/invoices/", "/keys/", "/audit/")
-OPERATORS = ["/operate/", "/operate/lanes/", "/operate/scheduling/", "/operate/workers/", "/operate/models/"]
+OPERATORS = [
+    *("/operate/", "/operate/lanes/", "/operate/scheduling/", "/operate/workers/", "/operate/models/"),
+    "/operate/files/",
+]
 STAFF = ["/staff/approvals/", "/staff/audit/"]  # of whatever role
 
 

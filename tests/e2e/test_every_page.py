@@ -35,6 +35,8 @@ OPERATORS = (
     "/operate/workers/",
     "/operate/models/",
     "/operate/models/?change=quarantine&model=1",
+    "/operate/files/",
+    "/operate/files/?tier=plus&days=14",
 )
 BILLING_ADMINS = (
     "/staff/billing/",
