@@ -166,7 +166,7 @@ class BudgetsOut(Schema):
 class BudgetIn(Schema):
     """`target` is the id of the member or the key, and left out for the organization."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     scope: Literal["organization", "member", "key"]
     target: int | None = Field(None, ge=1, le=LARGEST_ID)

@@ -15,7 +15,7 @@ router = Router(tags=["billing"])
 
 
 class RedeemIn(Schema):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     code: str = Field(min_length=1, max_length=100, description="Upper or lower case, blanks don't count.")
 

@@ -4,6 +4,7 @@ from django.urls import include, path, re_path
 
 from console.api import api
 from console.health import healthz, readyz
+from console.openapi import page as openapi_page
 from generation.api.media import media
 
 urlpatterns = [
@@ -13,4 +14,6 @@ urlpatterns = [
     path("media/<str:token>", media, name="media"),
     path("accounts/", include("allauth.urls")),
     path("", include("console.pages")),
+    path("docs/api/", openapi_page.index, name="api_docs"),
+    path("docs/api/<slug:subject>/", openapi_page.subject, name="api_docs_subject"),
 ]

@@ -25,7 +25,7 @@ LIVE = Q(revoked_at=None) & (Q(expires_at=None) | Q(expires_at__gt=Now()))
 class KeyIn(Schema):
     """What the key is for, and what it may do."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     name: str = Field(min_length=1, max_length=80, description="What the key is for.")
     scopes: list[Scope] = Field(min_length=1, max_length=4, description="What it may do.")
@@ -34,7 +34,7 @@ class KeyIn(Schema):
 class RotateIn(Schema):
     """How long the old secret lives on, until the programs that use it have the new one."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     hours: int = Field(24, ge=0, le=keys.MOST_HOURS)
 

@@ -21,7 +21,7 @@ router = Router(tags=["webhooks"])
 class WebhookIn(Schema):
     """Where to tell what. The address begins with https:// and leads out into the public Internet."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     url: str = Field(max_length=2000, description="Where messages are posted to.")
     event_types: list[str] = Field(min_length=1, max_length=len(KINDS), description="What is told.")
@@ -31,7 +31,7 @@ class WebhookIn(Schema):
 class WebhookChangeIn(Schema):
     """What is left out stays as it is."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     url: str | None = Field(None, max_length=2000)
     event_types: list[str] | None = Field(None, min_length=1, max_length=len(KINDS))
@@ -42,7 +42,7 @@ class WebhookChangeIn(Schema):
 class RotateSecretIn(Schema):
     """How long messages are signed with the old secret beside the new one."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     hours: int = Field(24, ge=0, le=endpoints.MOST_HOURS)
 

@@ -24,7 +24,7 @@ MOST = 100
 class PurchaseIn(Schema):
     """What to buy. `success_url` and `cancel_url`: where the payer goes from the checkout page, ours if not given."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     pack: str
     keep_card: bool = False

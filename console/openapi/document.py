@@ -134,7 +134,7 @@ def _headers(details: dict[str, Any], method: str) -> list[dict[str, Any]]:
     if details["operationId"] in answers.CREATING:
         return [IDEMPOTENCY_KEY]
     found = [IF_NONE_MATCH] if method == "get" and _content(details) else []
-    if method == "get" and _streams(details):
+    if method == "get" and details["operationId"] in examples.RESUMABLE:
         digits = DIGITS_OF_EVENTS if details["operationId"] == "events_follow" else DIGITS_OF_TOKENS
         found.append({**LAST_EVENT_ID, "schema": {"type": "string", "pattern": f"^[0-9]{{0,{digits}}}$"}})
     return found
@@ -159,6 +159,9 @@ def _streams(details: dict[str, Any]) -> bool:
 
 def _shown(details: dict[str, Any]) -> None:
     """The examples of what is sent and what comes back."""
+    for parameter in details["parameters"]:
+        if parameter["in"] == "path":
+            parameter["example"] = examples.IDS[parameter["name"]]
     shown = examples.of(details["operationId"])
     for kind, content in details.get("requestBody", {}).get("content", {}).items():
         if "request" in shown and kind != "multipart/form-data":

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db.models import Prefetch, QuerySet
 
+from accounts.errors import ApiError
 from generation.evaluation.effects import Measured, Variant
 from generation.lineage.records import Relation
 from generation.models import Asset, Attempt, Job, Kind, RegisteredModel, State
@@ -63,7 +64,11 @@ def just_queued(job: Job) -> Job:
     if job.just_submitted:
         job.live_attempts, job.live_assets = [], []
         return job
-    return visible_clips(job.organization_id).get(pk=job.pk)
+    found = visible_clips(job.organization_id).filter(pk=job.pk).first()
+    if found is None:
+        message = "The clip that this Idempotency-Key made was deleted. With a new key it is made again."
+        raise ApiError("not_found", message, param="Idempotency-Key")
+    return found
 
 
 def files_of(job: Job) -> list[Asset]:
