@@ -51,7 +51,7 @@ def revoke_invitation(request: HttpRequest, caller: Caller, invitation_id: int) 
         gone = member_invitations.revoke(caller.organization, invitation_id, caller.user)
         messages.success(request, f"The link of {gone.email} no longer works.")
     except ApiError as error:
-        messages.error(request, error.message)
+        _tell(request, error)
     return redirect("members")
 
 
@@ -65,7 +65,7 @@ def change_role(request: HttpRequest, caller: Caller, member_id: int) -> HttpRes
         )
         messages.success(request, f"{changed.user.email}: {changed.get_role_display().lower()} now.")
     except ApiError as error:
-        messages.error(request, error.message)
+        _tell(request, error)
     return redirect("members")
 
 
@@ -80,7 +80,7 @@ def remove(request: HttpRequest, caller: Caller, member_id: int) -> HttpResponse
         keys = f" {ended} key{'s' if ended != 1 else ''} ended with it." if ended else ""
         messages.success(request, f"The member is removed.{keys}")
     except ApiError as error:
-        messages.error(request, error.message)
+        _tell(request, error)
     return redirect("members")
 
 
@@ -100,6 +100,13 @@ def join(request: HttpRequest, token: str) -> HttpResponse:
         messages.success(request, f"You belong to {membership.organization.name} now.")
         return redirect("studio")
     return render(request, "accounts/join.html", {"invitation": invitation, "here": request.get_full_path()})
+
+
+def _tell(request: HttpRequest, error: ApiError) -> None:
+    """Say on the page what could not be done; what is not this organization's is simply not found."""
+    if error.code == "not_found":
+        raise error
+    messages.error(request, error.message)
 
 
 def _mail(made, link: str) -> str:

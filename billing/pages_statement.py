@@ -62,6 +62,8 @@ def line(request: HttpRequest, caller: Caller, line_id: int) -> HttpResponse:
 @member("read")
 def charge(request: HttpRequest, caller: Caller, charge_id: int) -> HttpResponse:
     """The line of a charge; work whose price is nothing has none, and then it is the statement itself."""
+    if not statement.has_charge(caller.organization.pk, charge_id):
+        raise ApiError("not_found", "There is no such charge in this organization.")
     line_id = statement.line_of_charge(caller.organization.pk, charge_id)
     return redirect("statement_line", line_id) if line_id else redirect("statement")
 

@@ -11,7 +11,7 @@ from accounts import tiers
 from billing import allowance, prices
 from billing.access import allowance_caps
 from billing.books import preview_books
-from billing.models import Account, Operation, OverageContract, Transaction
+from billing.models import Account, Charge, Operation, OverageContract, Transaction
 
 Kind = Account.Kind
 MOST_LINES = 200  # on one page of the API
@@ -206,6 +206,11 @@ def newest_line(organization_id: int) -> int:
     """The number of the organization's last line, 0 where there is none: later ones have higher numbers."""
     newest = Transaction.objects.filter(organization_id=organization_id).order_by("-pk")
     return newest.values_list("pk", flat=True).first() or 0
+
+
+def has_charge(organization_id: int, charge_id: int) -> bool:
+    """Whether a charge is the organization's."""
+    return Charge.objects.filter(organization_id=organization_id, pk=charge_id).exists()
 
 
 def line_of_charge(organization_id: int, charge_id: int) -> int | None:

@@ -4,8 +4,11 @@ import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from accounts.models import ApiKey
+from accounts.webhooks import endpoints, events
+from accounts.webhooks.endpoints import Wanted
 from billing import corrections, statement
 from billing.models import Decision, Hold, Payment
 from generation.models import Job
@@ -38,6 +41,9 @@ PAGES = (
     "/credits/",
     "/invoices/",
     "/keys/",
+    "/webhooks/",
+    "/webhooks/{webhook}/",
+    "/webhooks/{webhook}/deliveries/{sent}/",
     "/members/",
     "/audit/",
 )
@@ -52,6 +58,7 @@ READS = (
     "/api/purchases?limit=50",
     "/api/invoices",
     "/api/decisions/{decision}",
+    "/api/webhooks/{webhook}/deliveries?limit=100",
 )
 STAFF = (
     "/staff/billing/",
@@ -97,7 +104,9 @@ def stage() -> tuple[Tenant, dict[str, object]]:
     company(plus.organization, 1)
     line = statement.lines(plus.organization.pk)[-2]
     names = {"job": done.pk, "line": line.id, "decision": done.decision_id, "slug": plus.organization.slug}
-    return plus, names
+    wanted = Wanted("https://hooks.example.com/", "", ("video.completed",))
+    hook, _ = endpoints.create(plus.organization, wanted, "test")
+    return plus, {**names, "webhook": hook.pk, "sent": events.test(hook, timezone.now()).pk}
 
 
 def job_of_first(video: dict) -> Job:
@@ -116,6 +125,9 @@ def queries(client: Client, address: str, **options) -> int:
 def grow(plus: Tenant, times: int = MANY) -> None:
     crowd(plus.organization, times)
     company(plus.organization, times)
+    for hook in endpoints.of(plus.organization):
+        for _ in range(times):
+            events.test(hook, timezone.now())
     assert Decision.objects.filter(organization=plus.organization).count() > times
     assert Payment.objects.filter(organization=plus.organization).count() > times
     assert ApiKey.objects.filter(organization=plus.organization).count() > times

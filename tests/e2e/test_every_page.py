@@ -20,6 +20,7 @@ MAKERS = (
     "/credits/",
     "/invoices/",
     "/keys/",
+    "/webhooks/",
     "/members/",
     "/audit/",
     "/accounts/2fa/",
