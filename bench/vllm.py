@@ -169,7 +169,7 @@ def _prefix(model: RegisteredModel) -> Iterable[Figure]:
     def first_s(prompt: str) -> float:
         began = time.perf_counter()
         pieces = engine.stream(CodeWork(prompt, Sampling(4, 0.0, 1.0, 0)))
-        seconds = next(time.perf_counter() - began for piece in pieces if piece.ids)
+        seconds = next(time.perf_counter() - began for piece in pieces if piece.ids or piece.finish_reason)
         pieces.close()
         return seconds
 

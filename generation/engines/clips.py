@@ -78,6 +78,7 @@ class DenoiseState:
     negative: torch.Tensor | None
     generator: torch.Generator
     threads: int
+    masks: torch.Tensor | None = None
     condition: Condition | None = None
     guard: FinitenessGuard = field(default_factory=FinitenessGuard)
     before: torch.Tensor | None = None

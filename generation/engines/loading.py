@@ -15,7 +15,8 @@ from generation.engines.facts import ModelFacts
 from generation.engines.options import EngineOptions
 
 # Named, not imported: the second one brings CLIP along, which most models do without.
-PIPELINES = ("WanPipeline", "WanImageToVideoPipeline")
+LTX = "LTXPipeline"
+PIPELINES = ("WanPipeline", "WanImageToVideoPipeline", LTX)
 # The pipelines of diffusers 0.42 spread a time per token over patches of this size, whatever the model's are.
 PATCH_OF_TOKEN_TIMES = (1, 2, 2)
 # One graph for each shape that is offered; beyond the limit torch would run uncompiled, with other bits.
@@ -27,8 +28,8 @@ def load(
 ) -> diffusers.DiffusionPipeline:
     """The pipeline on its device. Raises ModelUnavailable or UnsupportedModel that says what is in the way."""
     precision.check(dtype, device)
-    pipeline_class = _class_of(folder)
-    _check_options(options, device)
+    pipeline_class = class_of(folder)
+    _check_options(options, device, pipeline_class)
     memory.require(folder, dtype, device, facts, options)
     pipeline = _read(pipeline_class, folder, precision.LOADED_AS[dtype])
     _check_transformer(folder, pipeline)
@@ -53,7 +54,8 @@ def compile_blocks(transformer: torch.nn.Module) -> None:
     transformer.compile_repeated_blocks(dynamic=False)
 
 
-def _class_of(folder: Path) -> type:
+def class_of(folder: Path) -> type:
+    """The diffusers pipeline of a folder. Raises ModelUnavailable or UnsupportedModel."""
     try:
         config = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -78,7 +80,9 @@ def _read(pipeline_class: type, folder: Path, dtype: torch.dtype) -> diffusers.D
         raise ModelUnavailable(f"{folder} cannot be loaded: {error}") from error
 
 
-def _check_options(options: EngineOptions, device: torch.device) -> None:
+def _check_options(options: EngineOptions, device: torch.device, pipeline_class: type) -> None:
+    if options.step_cache and pipeline_class.__name__ == LTX:
+        raise UnsupportedModel("The step cache has not been tried with LTX-Video; leave it out.")
     known = sorted(backend.value for backend in AttentionBackendName)
     if options.attention and options.attention not in known:
         raise UnsupportedModel(
@@ -92,7 +96,7 @@ def _check_options(options: EngineOptions, device: torch.device) -> None:
 
 def _check_transformer(folder: Path, pipeline: diffusers.DiffusionPipeline) -> None:
     config = pipeline.transformer.config
-    if pipeline.config.expand_timesteps and tuple(config.patch_size) != PATCH_OF_TOKEN_TIMES:
+    if pipeline.config.get("expand_timesteps") and tuple(config.patch_size) != PATCH_OF_TOKEN_TIMES:
         raise UnsupportedModel(
             f"{folder} has a time per token and patches of {tuple(config.patch_size)}, not {PATCH_OF_TOKEN_TIMES}."
         )

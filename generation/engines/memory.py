@@ -12,7 +12,7 @@ import torch
 from generation.engines.errors import ModelUnavailable
 from generation.engines.facts import ModelFacts
 from generation.engines.options import EngineOptions
-from generation.engines.shapes import Grid, fit
+from generation.engines.shapes import Grid, fit, ltx_grid
 
 BYTES = {"fp32": 4, "bf16": 2, "int8": 2, "fp8": 2}
 QUANTIZED = {"int8": 1, "fp8": 1}
@@ -41,24 +41,32 @@ def activation_bytes(folder: Path, precision: str, facts: ModelFacts, options: E
     the frames themselves 3 colours in 6 bytes. The two are not there at once.
     """
     transformer, vae = _config(folder, "transformer"), _config(folder, "vae")
-    grid = Grid(
-        vae.get("scale_factor_temporal", 4),
-        vae.get("scale_factor_spatial", 8),
-        tuple(transformer.get("patch_size", (1, 2, 2))),
-        longest=10**9,
-    )
+    grid = _grid(transformer, vae)
     most = 0
     width_of_token = transformer["num_attention_heads"] * transformer["attention_head_dim"]
+    hidden = transformer.get("ffn_dim", 4 * width_of_token)
+    widest = vae["decoder_block_out_channels"][0] if _is_ltx(vae) else vae.get("base_dim", 96)
     for width, height, frames in facts.shapes:
         shape = fit(width, height, frames, grid)
         tokens = shape.patches // math.prod(grid.patch)
-        denoising = tokens * (8 * width_of_token + 2 * transformer["ffn_dim"]) * 4
+        denoising = tokens * (8 * width_of_token + 2 * hidden) * 4
         pixels = shape.width * shape.height
         at_once = min(pixels, options.tile_pixels**2) if pixels > options.tile_above_pixels else pixels
         cells = at_once // (vae.get("patch_size") or 1) ** 2
-        decoding = 6 * cells * grid.in_time * vae.get("base_dim", 96) * BYTES[precision]
+        decoding = 6 * cells * grid.in_time * widest * BYTES[precision]
         most = max(most, denoising, decoding + shape.frames * pixels * 3 * 6)
     return most
+
+
+def _grid(transformer: dict, vae: dict) -> Grid:
+    if _is_ltx(vae):
+        return ltx_grid(vae, transformer)
+    patch = tuple(transformer.get("patch_size", (1, 2, 2)))
+    return Grid(vae.get("scale_factor_temporal", 4), vae.get("scale_factor_spatial", 8), patch, longest=10**9)
+
+
+def _is_ltx(vae: dict) -> bool:
+    return "spatio_temporal_scaling" in vae
 
 
 def require(

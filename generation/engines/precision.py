@@ -23,7 +23,7 @@ LOADED_AS = {
 }
 # fp8 matrix units came with compute capability 8.9 (Ada, then Hopper).
 FP8_FROM = (8, 9)
-BLOCKS = "blocks."
+BLOCKS = ("blocks.", "transformer_blocks.")  # Wan's, LTX-Video's
 SMALLEST = torch.finfo(torch.float32).tiny
 
 

@@ -35,10 +35,22 @@ def choose(own: SchedulerMixin, name: str | None) -> SchedulerMixin:
     return scheduler
 
 
-def fresh(template: SchedulerMixin, steps: int, device: torch.device) -> SchedulerMixin:
-    """A scheduler of one clip's own, set to exactly `steps` steps and standing before the first."""
+def choose_own(own: SchedulerMixin, name: str | None) -> SchedulerMixin:
+    """The model's own Euler scheduler whose shift depends on the clip's size; refuses every other."""
+    if name not in (None, EULER) or not isinstance(own, FlowMatchEulerDiscreteScheduler):
+        raise UnsupportedModel(f"This model runs with its own {EULER} only.")
+    if own.config.get("stochastic_sampling"):
+        raise UnsupportedModel(f"{EULER} draws noise at every step outside the clip's seed.")
+    return own
+
+
+def fresh(template: SchedulerMixin, steps: int, device: torch.device, **timing: object) -> SchedulerMixin:
+    """A scheduler of one clip's own, set to exactly `steps` steps and standing before the first.
+
+    `timing` are sigmas and the shift by size, for a model that has its own.
+    """
     scheduler = copy.deepcopy(template)
-    scheduler.set_timesteps(steps, device=device)
+    scheduler.set_timesteps(steps, device=device, **timing)
     scheduler.set_begin_index(0)
     if len(scheduler.timesteps) != steps:
         raise UnsupportedModel(

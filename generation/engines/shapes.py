@@ -28,6 +28,21 @@ class Grid:
         )
 
 
+def ltx_grid(vae_config, transformer_config) -> Grid:
+    """The grid of an LTX-Video VAE and transformer, from their configurations. Its places are not limited."""
+    halvings = 2 ** sum(vae_config["spatio_temporal_scaling"])
+    return Grid(
+        vae_config.get("temporal_compression_ratio") or vae_config["patch_size_t"] * halvings,
+        vae_config.get("spatial_compression_ratio") or vae_config["patch_size"] * halvings,
+        (
+            transformer_config["patch_size_t"],
+            transformer_config["patch_size"],
+            transformer_config["patch_size"],
+        ),
+        longest=10**9,
+    )
+
+
 @dataclass(frozen=True)
 class Shape:
     """What is denoised and decoded: pixels and frames, at least those asked for, and the latent's [t, h, w]."""

@@ -42,6 +42,8 @@ class VideoEngine:
     the folder's facts where none are given. Raises ModelUnavailable or UnsupportedModel that says why.
     """
 
+    least_steps = 1
+
     def __init__(
         self,
         folder: Path,
@@ -64,13 +66,17 @@ class VideoEngine:
             torch.backends.cudnn.deterministic = True
         torch.set_num_threads(self.threads)
         self.pipeline = loading.load(folder, dtype, self.device, self.facts, self.options)
-        self._template = schedulers.choose(self.pipeline.scheduler, scheduler)
+        self._set_up(scheduler)
+        self._decode_s_per_megapixel = self.facts.decode_s_per_megapixel
+
+    def _set_up(self, scheduler: str | None) -> None:
+        """The parts that know this family of models; ltx.py has another's."""
         transformer = self.pipeline.transformer
+        self._template = schedulers.choose(self.pipeline.scheduler, scheduler)
         self._grid = shapes.Grid.of(self.pipeline.vae.config, transformer.config)
         self._conditioner = Conditioner(self.pipeline)
         self._decoder = Decoder(self.pipeline.vae, self.facts, self.options)
         self._cache = StepCache(transformer, self.options) if self.options.step_cache else None
-        self._decode_s_per_megapixel = self.facts.decode_s_per_megapixel
 
     @property
     def scheduler(self) -> str:
@@ -111,10 +117,14 @@ class VideoEngine:
             image = np.full((self.facts.height, self.facts.width, 3), 128, np.uint8)
         state = None
         for width, height, frames in reversed(offered):
-            work = ClipWork("warm up", "", width, height, frames, 1, self.facts.guidance, seed=0, image=image)
+            steps = self.least_steps
+            work = ClipWork(
+                "warm up", "", width, height, frames, steps, self.facts.guidance, seed=0, image=image
+            )
             try:
                 state = self.start(work)
-                self.step(state)
+                for _ in range(steps):
+                    self.step(state)
                 self.finite(state)
             except COMPILING_FAILED as error:
                 raise ModelUnavailable(f"{self.folder.name} cannot be compiled here: {error}") from error
@@ -239,20 +249,15 @@ class VideoEngine:
         }
 
     def _prepare(self, work: ClipWork, threads: int) -> DenoiseState:
-        if work.steps < 1:
-            raise UnsupportedWork("A clip has at least one step.")
+        if work.steps < self.least_steps:
+            least = "one step" if self.least_steps == 1 else f"{self.least_steps} steps"
+            raise UnsupportedWork(f"A clip of this model has at least {least}.")
         shape = self.shape_of(work)
         self._conditioner.check(work)
         memory.forget_peak(self.device)
         with self._computing(threads):
-            prompt, negative = self.pipeline.encode_prompt(
-                prompt=work.prompt,
-                negative_prompt=work.negative_prompt,
-                do_classifier_free_guidance=work.guidance > 1.0,
-                max_sequence_length=self.facts.max_sequence_length,
-                device=self.device,
-            )
-            scheduler = schedulers.fresh(self._template, work.steps, self.device)
+            prompt, negative, masks = self._encoded(work)
+            scheduler = self._fresh_scheduler(shape, work.steps)
         transformer_dtype = self.pipeline.transformer.dtype
         return DenoiseState(
             work=work,
@@ -266,7 +271,22 @@ class VideoEngine:
             negative=None if negative is None else negative.to(transformer_dtype),
             generator=torch.Generator("cpu").manual_seed(work.seed),
             threads=threads,
+            masks=masks,
         )
+
+    def _encoded(self, work: ClipWork) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+        """The prompt and the negative one for the transformer, and where their texts end if it wants to know."""
+        prompt, negative = self.pipeline.encode_prompt(
+            prompt=work.prompt,
+            negative_prompt=work.negative_prompt,
+            do_classifier_free_guidance=work.guidance > 1.0,
+            max_sequence_length=self.facts.max_sequence_length,
+            device=self.device,
+        )
+        return prompt, negative, None
+
+    def _fresh_scheduler(self, shape: shapes.Shape, steps: int) -> schedulers.SchedulerMixin:
+        return schedulers.fresh(self._template, steps, self.device)
 
     def _condition(self, state: DenoiseState) -> Condition | None:
         """Made anew at a resume too: it follows from the picture, and need not be in every checkpoint."""

@@ -53,12 +53,12 @@ def _clip_engine(
     """On a GPU where there is one. Without options those of the folder's own facts count."""
     import torch
 
+    from generation.engines.ltx import engine_for
     from generation.engines.options import read
-    from generation.engines.video import VideoEngine
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     chosen = read(options) if options else None
-    engine = VideoEngine(folder, model.revision, device=device, dtype=precision, options=chosen)
+    engine = engine_for(folder)(folder, model.revision, device=device, dtype=precision, options=chosen)
     seconds = engine.warm_up()
     logger.info(
         "warmed up", extra={"model": str(model), "precision": precision, "seconds": round(seconds, 2)}

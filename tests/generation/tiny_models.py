@@ -4,8 +4,11 @@ from pathlib import Path
 
 import torch
 from diffusers import (
+    AutoencoderKLLTXVideo,
     AutoencoderKLWan,
     FlowMatchEulerDiscreteScheduler,
+    LTXPipeline,
+    LTXVideoTransformer3DModel,
     WanImageToVideoPipeline,
     WanPipeline,
     WanTransformer3DModel,
@@ -18,6 +21,8 @@ from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedTokenizerFast,
+    T5Config,
+    T5EncoderModel,
     UMT5Config,
     UMT5EncoderModel,
 )
@@ -102,6 +107,47 @@ def write_video_model(folder: Path, frames_per_latent: int = 1, seed: int = 0, k
     else:
         pipeline = WanPipeline(**parts, expand_timesteps=kind == "time per token")
     pipeline.save_pretrained(folder)
+    return folder
+
+
+def write_ltx_model(folder: Path, seed: int = 0, denoising_vae: bool = False) -> Path:
+    """An LTX-Video pipeline: 4 pixels a latent cell, 4 frames a latent; `denoising_vae` as versions from 0.9.1 have."""
+    torch.manual_seed(seed)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=bytewise(ASCII, ["</s>"], "$A </s>"),
+        eos_token="</s>",
+        pad_token="</s>",
+        padding_side="right",
+    )
+    text = T5Config(
+        vocab_size=len(tokenizer), d_model=16, d_kv=8, d_ff=32, num_layers=1, num_heads=2, dropout_rate=0.0
+    )
+    vae = AutoencoderKLLTXVideo(
+        latent_channels=8,
+        block_out_channels=(8, 8, 8, 8),
+        decoder_block_out_channels=(8, 8, 8, 8),
+        layers_per_block=(1, 1, 1, 1, 1),
+        decoder_layers_per_block=(1, 1, 1, 1, 1),
+        spatio_temporal_scaling=(True, True, False, False),
+        decoder_spatio_temporal_scaling=(True, True, False, False),
+        timestep_conditioning=denoising_vae,
+        patch_size=1,
+        patch_size_t=1,
+    )
+    transformer = LTXVideoTransformer3DModel(
+        in_channels=8,
+        out_channels=8,
+        num_attention_heads=4,
+        attention_head_dim=8,
+        cross_attention_dim=32,
+        num_layers=2,
+        caption_channels=16,
+    )
+    scheduler = FlowMatchEulerDiscreteScheduler(
+        use_dynamic_shifting=True, base_shift=0.95, max_shift=2.05, shift_terminal=0.1
+    )
+    parts = {"tokenizer": tokenizer, "text_encoder": T5EncoderModel(text)}
+    LTXPipeline(**parts, vae=vae, transformer=transformer, scheduler=scheduler).save_pretrained(folder)
     return folder
 
 
