@@ -4,12 +4,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef
-from django.db.models.functions import Now
+from django.db.models import CharField, Exists, OuterRef
+from django.db.models.functions import Cast, Now
 
 from generation.models import Asset, Job, State
 from generation.retention import removal
 from generation.retention.records import FileRemoval, FileRetention
+from safety.models import ReviewItem
 
 
 def set_with_delivery(job: Job) -> dict[str, Any]:
@@ -21,11 +22,14 @@ def set_with_delivery(job: Job) -> dict[str, Any]:
 
 
 def run(limit: int = 50) -> int:
-    """One round of upkeep: expire what is due, then delete the files of all that was given up. How many expired."""
+    """One round of upkeep: expire what is due, then delete the files of all that was given up. How many expired.
+
+    While people look at a clip, or it waits for them, its files are evidence; they go afterwards.
+    """
     due = Job.objects.filter(files_removed_at=None, expires_at__lte=Now(), deleted_at=None)
-    # While people look at a clip its files are evidence; they go afterwards.
-    looked_at = Asset.objects.filter(job=OuterRef("pk"), withheld_at__isnull=False)
-    due = due.filter(~Exists(looked_at), state=State.DELIVERED).order_by("expires_at")
+    withheld = Asset.objects.filter(job=OuterRef("pk"), withheld_at__isnull=False)
+    asked = ReviewItem.objects.filter(subject=Cast(OuterRef("pk"), CharField()), state__in=ReviewItem.WAITING)
+    due = due.filter(~Exists(withheld), ~Exists(asked), state=State.DELIVERED).order_by("expires_at")
     expired = sum(_expire(pk) for pk in due.values_list("pk", flat=True)[:limit])
     removal.settle_pending(limit)
     return expired

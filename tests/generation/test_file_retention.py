@@ -18,6 +18,7 @@ from generation import delivery
 from generation.models import Asset, FileRemoval, FileRetention, Job, State
 from generation.retention import expiry, removal
 from generation.retention.actions import ChangeFileRetention
+from safety.review import queue as review
 from tests.console.people import operator
 from tests.generation.api_stage import FILM, deliver, job_of, make_clip, media_folder, tenant
 from tests.generation.queueing import caller, submit
@@ -165,6 +166,16 @@ def test_files_that_people_look_at_stay_until_they_have_decided(client, plus, ma
     assert expiry.run() == 1
 
 
+def test_a_clip_that_waits_for_people_keeps_its_files_until_they_have_decided(made):
+    digest = Asset.objects.get(job=made, role="video").digest
+    asked = {"kind": "report", "review_class": "violence", "why": "somebody reported it"}
+    item = review.open_item(str(made.pk), digest, **asked)
+    age(made)
+    assert expiry.run() == 0
+    review.close(item, "returned", confirmed=True)
+    assert expiry.run() == 1
+
+
 def test_a_deletion_takes_variants_previews_and_links_with_it(
     client, plus, made, settings, django_capture_on_commit_callbacks
 ):
@@ -236,7 +247,8 @@ def test_an_operator_changes_it_for_what_is_delivered_from_then_on(client, plus,
     assert Job.objects.get(pk=made.pk).expires_at == made.expires_at
     actions.revert(change, entry, person, "there is room again")
     assert FileRetention.objects.get(tier="plus").days == 30
-    assert FileRetention.events.field.model.objects.filter(tier="plus").count() == 3
+    kept = FileRetention.events.field.model.objects.filter(tier="plus").order_by("-pgh_id")
+    assert list(kept.values_list("days", "author")[:2]) == [(30, person.email), (3, person.email)]
     for days in (0, 4000, 30):
         with pytest.raises(ApiError):
             ChangeFileRetention("plus", days).preview()
