@@ -2,7 +2,8 @@
 
 As deployed: one web process, a scorer, a code worker with two slots, over HTTP. The reference is the same model in this
 process, asked directly for the same answer, in turns with ours. Screening and the holding back of text that may begin
-something forbidden are on. "First token" is the first text that is not blank.
+something forbidden are on: blanks at the beginning are never held back, so the first word is told apart from the first
+token. A rate is that between the first text and the last.
 
 The slow streams are submitted like any other while no worker runs; then a writer here sends each a segment every few
 seconds, as a worker does, with the moment in it, and a reader notes when it arrives. Memory is what the web process
@@ -43,24 +44,45 @@ PROMPT = 'def mean(values):\n    """The arithmetic mean of a list of numbers."""
 TOKENS = 128
 OPENING = 8  # streams that are opened at the same time
 CREDIT = 10**15
+LONG = 40  # tokens: the rate of an answer of a few says little
 
 
 @dataclass(frozen=True)
 class Answer:
-    """Seconds to the first text that is not blank and to the end, and how many tokens there were."""
+    """Seconds to the first text, to the first that is not blank, and to the last; and how many tokens there were."""
 
     first_s: float
-    whole_s: float
+    word_s: float
+    last_s: float
     tokens: int
 
     @property
     def per_second(self) -> float:
         """Behind the first token."""
-        return (self.tokens - 1) / (self.whole_s - self.first_s)
+        return (self.tokens - 1) / (self.last_s - self.first_s)
+
+
+class Watch:
+    """Notes when text comes."""
+
+    def __init__(self) -> None:
+        self.began = time.perf_counter()
+        self.first = self.word = self.last = 0.0
+
+    def see(self, text: str) -> None:
+        if text:
+            self.last = time.perf_counter() - self.began
+            self.first = self.first or self.last
+            if text.strip():
+                self.word = self.word or self.last
+
+    def answer(self, tokens: int) -> Answer:
+        return Answer(self.first, self.word, self.last, tokens)
 
 
 def measure(run: Run) -> Iterable[Figure]:
-    """`added_first_token_ms_p50`, `_p99`, `tokens_per_second`, `slow_streams_added_ms_p99`, `slow_stream_kb`."""
+    """`added_first_token_ms_p50`, `_p99`, the same for the first word, `tokens_per_second`; of the slow streams
+    `slow_streams_added_ms_p99` and `slow_stream_kb`."""
     models_serve()
     roomy_terms()
     _, raw = customer("bench-stream", CREDIT)
@@ -84,24 +106,28 @@ def _answers(url: str, raw: str) -> Iterable[Figure]:
         if turn >= 3:  # the first ones open connections and fill caches
             ours.append(both[0])
             direct.append(both[1])
-    added = [(one.first_s - other.first_s) * 1000 for one, other in zip(ours, direct, strict=True)]
-    engine_ms = median(one.first_s for one in direct) * 1000
-    reference = "the engine's own time to first token, p50"
-    yield Figure("added_first_token_ms_p50", percentile(added, 0.5), "ms", reference, engine_ms)
-    yield Figure("added_first_token_ms_p99", percentile(added, 0.99), "ms", reference, engine_ms)
-    rates = [median(one.per_second for one in both) for both in (ours, direct)]
+    pairs = list(zip(ours, direct, strict=True))
+    tokens = [(one.first_s - other.first_s) * 1000 for one, other in pairs]
+    words = [(one.word_s - other.word_s) * 1000 for one, other in pairs]
+    engine_ms = 1000 * median(one.first_s for one in direct), 1000 * median(one.word_s for one in direct)
+    for name, added, reference_ms in (("token", tokens, engine_ms[0]), ("word", words, engine_ms[1])):
+        reference = f"the engine's own time to the first {name}, p50"
+        yield Figure(f"added_first_{name}_ms_p50", percentile(added, 0.5), "ms", reference, reference_ms)
+        yield Figure(f"added_first_{name}_ms_p99", percentile(added, 0.99), "ms", reference, reference_ms)
+    long = [pair for pair in pairs if pair[1].tokens >= LONG]
+    rates = [
+        median(answers) for answers in zip(*((a.per_second, b.per_second) for a, b in long), strict=True)
+    ]
     yield Figure("tokens_per_second", rates[0], "1/s", "the engine asked directly", rates[1])
 
 
 def asked_directly(engine, turn: int) -> Answer:
-    began = time.perf_counter()
-    first, tokens = 0.0, 0
     sampling = Sampling(max_tokens=TOKENS, temperature=0.7, top_p=1.0, seed=turn)
+    watch, tokens = Watch(), 0
     for piece in engine.stream(CodeWork(PROMPT, sampling)):
         tokens += piece.tokens
-        if piece.text.strip() and not first:
-            first = time.perf_counter() - began
-    return Answer(first, time.perf_counter() - began, tokens)
+        watch.see(piece.text)
+    return watch.answer(tokens)
 
 
 def streamed(url: str, raw: str, turn: int) -> Answer:
@@ -109,12 +135,11 @@ def streamed(url: str, raw: str, turn: int) -> Answer:
     place = urlsplit(url)
     client = http.client.HTTPConnection(place.hostname, place.port, timeout=120)
     client.connect()
-    began = time.perf_counter()
+    watch, tokens = Watch(), 0
     client.request("POST", "/v1/completions", json.dumps(_fields(turn)), _headers(raw))
     response = client.getresponse()
     if response.status != 200:
         raise RuntimeError(f"the stream was refused: {response.read(2000)!r}")
-    first, tokens = 0.0, 0
     while line := response.readline():
         if not line.startswith(b"data: {"):
             continue
@@ -123,12 +148,10 @@ def streamed(url: str, raw: str, turn: int) -> Answer:
             raise RuntimeError(f"the stream broke off: {chunk}")
         if chunk.get("usage"):
             tokens = chunk["usage"]["completion_tokens"]
-        elif not first and chunk["choices"][0]["text"].strip():
-            first = time.perf_counter() - began
-        elif chunk["choices"][0]["finish_reason"]:
-            whole = time.perf_counter() - began
+        else:
+            watch.see(chunk["choices"][0]["text"])
     client.close()
-    return Answer(first, whole, tokens)
+    return watch.answer(tokens)
 
 
 def _fields(seed: int) -> dict:

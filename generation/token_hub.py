@@ -102,6 +102,7 @@ class Hub:
         self._pubsub = self._listener.pubsub()
         self._taps: dict[UUID, list[Tap]] = {}
         self._confirmed: dict[UUID, asyncio.Event] = {}
+        self._listening = asyncio.Event()
         self._tasks: list[asyncio.Task] = []
         self._idle_since: float | None = None
 
@@ -128,6 +129,7 @@ class Hub:
             return
         try:
             async with asyncio.timeout(PATIENCE_S):
+                await self._listening.wait()
                 await self._pubsub.subscribe(channel(job_id))
                 await confirmed.wait()
         except (RedisError, OSError, TimeoutError) as error:
@@ -147,6 +149,7 @@ class Hub:
         while True:
             try:
                 await self._pubsub.subscribe(ALWAYS)
+                self._listening.set()
                 async for message in self._pubsub.listen():
                     self._heard(message)
             except (RedisError, OSError) as error:

@@ -5,9 +5,8 @@ Since nobody sees a token that is not in PostgreSQL, a worker that dies is follo
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
-
-from django.db import transaction
 
 from accounts.errors import ApiError
 from generation import finalization, streams
@@ -27,6 +26,7 @@ from generation.scheduling import preemption
 from generation.scheduling.leases import Lease, LeaseLost, Wishes, lease_of
 from generation.worker.stages import Cancelled, HandedBack, Preempted, Stopwatch
 from generation.worker.station import Station
+from generation.worker.token_writer import TokenWriter
 from safety.prefilter.output import OutputScreen, Refused, pieces_within
 from safety.prefilter.rules import live_text
 
@@ -34,6 +34,9 @@ logger = logging.getLogger(__name__)
 
 FLUSH_TOKENS = 8
 FLUSH_S = 0.1
+# Text that may be sent waits for the segment before it, which is still being stored, up to so many tokens.
+MOST_WAITING = 64
+RENEW_S = 0.25
 
 
 @dataclass
@@ -46,7 +49,7 @@ class CodeTurn:
     engine: CodeEngine
     station: Station
     watch: Stopwatch = field(default_factory=Stopwatch)
-    seq: int = 0
+    writer: TokenWriter | None = None
     tokens_sent: int = 0
     given: list[int] = field(default_factory=list)
     given_text: str = ""
@@ -115,33 +118,46 @@ def _run_to_an_end(turn: CodeTurn) -> None:
 
 def _recall(turn: CodeTurn) -> None:
     """What earlier attempts sent: it stands, and this one goes on after it."""
-    sent = list(TokenSegment.objects.filter(job=turn.job).order_by("seq"))
-    turn.seq = sent[-1].seq if sent else 0
+    first = turn.job.started_at == turn.attempt.started_at
+    sent = [] if first else list(TokenSegment.objects.filter(job=turn.job).order_by("seq"))
     turn.given = [token for segment in sent for token in segment.ids]
     turn.tokens_sent = len(turn.given)
     turn.given_text = "".join(segment.text for segment in sent)
     turn.screen = OutputScreen(live_text(Kind.CODE), turn.given_text)
-    Attempt.objects.filter(pk=turn.attempt.pk, ended_at=None).update(
-        resumed_from_step=turn.tokens_sent, device=turn.engine.device_name, threads=turn.engine.threads
-    )
+    turn.writer = TokenWriter(turn.lease, sent[-1].seq if sent else 0)
 
 
 def _stream(turn: CodeTurn) -> str:
-    spec = turn.job.spec
-    left = spec["max_tokens"] - turn.tokens_sent
-    if left <= 0:
-        return "length"
+    left = turn.job.spec["max_tokens"] - turn.tokens_sent
+    try:
+        return _streamed(turn, left) if left > 0 else "length"
+    finally:
+        turn.writer.close()
+
+
+def _streamed(turn: CodeTurn, left: int) -> str:
+    noted = _note(turn)
     pieces = turn.engine.stream(_work(turn, left))
     try:
         for piece in pieces:
             turn.waiting.append(piece)
             if piece.finish_reason or _due(turn):
-                _heed(turn, _flush(turn), over=bool(piece.finish_reason))
+                _send(turn, over=bool(piece.finish_reason))
             if piece.finish_reason:
                 return piece.finish_reason
+            if noted and turn.writer.seq:
+                turn.writer.beside(noted)
+                noted = None
     finally:
         pieces.close()
     return "length"
+
+
+def _note(turn: CodeTurn) -> Callable[[], object]:
+    """Write down what runs the attempt, once nobody waits for the first token any more."""
+    row = Attempt.objects.filter(pk=turn.attempt.pk, ended_at=None)
+    engine, place = turn.engine, turn.tokens_sent
+    return lambda: row.update(resumed_from_step=place, device=engine.device_name, threads=engine.threads)
 
 
 def _work(turn: CodeTurn, left: int) -> CodeWork:
@@ -163,33 +179,32 @@ def _work(turn: CodeTurn, left: int) -> CodeWork:
 def _due(turn: CodeTurn) -> bool:
     """The first tokens at once, then in runs: a row per token would cost more than the token."""
     waited = time.monotonic() - turn.flushed_at
-    return not turn.seq or len(turn.waiting) - turn.looked_at >= FLUSH_TOKENS or waited >= FLUSH_S
+    return not turn.writer.seq or len(turn.waiting) - turn.looked_at >= FLUSH_TOKENS or waited >= FLUSH_S
 
 
-def _flush(turn: CodeTurn) -> Wishes:
-    """One transaction renews the lease and writes the segment, so that a worker that lost its job writes nothing.
+def _send(turn: CodeTurn, *, over: bool) -> None:
+    """Hand on what the text filter released, and heed what others want of the attempt.
 
-    Only pieces that the text filter released go out, and whole ones, since their tokens are stored with them.
+    Only whole pieces go out, since their tokens are stored with them. Where nothing may go out yet nothing is written,
+    but for a sign of life now and then.
     """
-    ready = _released(turn)
+    ready, writer = _released(turn), turn.writer
+    turn.flushed_at = time.monotonic()
+    silent = turn.flushed_at - writer.heard_at >= RENEW_S
+    if not over and (not (ready or silent) or writer.busy and len(turn.waiting) < MOST_WAITING):
+        return
+    _heed(turn, writer.wishes(), over=over)
     # A model may write any character, PostgreSQL's text holds all but NUL.
     text = "".join(piece.text for piece in ready).replace("\0", "\N{REPLACEMENT CHARACTER}")
     ids = [token for piece in ready for token in piece.ids]
-    with transaction.atomic():
-        wishes = turn.lease.renew(step=turn.tokens_sent + len(ids), stage="generating")
-        if text or ids:
-            turn.seq += 1
-            TokenSegment.objects.create(
-                job=turn.job, seq=turn.seq, fence=turn.lease.fence, text=text, ids=ids
-            )
-    if text or ids:
-        streams.append_tokens(turn.job.pk, turn.seq, text)
     turn.tokens_sent += len(ids)
     turn.waiting = turn.waiting[len(ready) :]
     turn.looked_at -= len(ready)
     turn.releasable -= sum(len(piece.text) for piece in ready)
-    turn.flushed_at = time.monotonic()
-    return wishes
+    if text or ids:
+        writer.store(turn.tokens_sent, text, ids)
+    else:
+        writer.renew(turn.tokens_sent)
 
 
 def _released(turn: CodeTurn) -> list[Piece]:
@@ -203,8 +218,8 @@ def _released(turn: CodeTurn) -> list[Piece]:
     return turn.waiting[: pieces_within(sizes, turn.releasable)]
 
 
-def _heed(turn: CodeTurn, wishes: Wishes, *, over: bool) -> None:
-    if over:
+def _heed(turn: CodeTurn, wishes: Wishes | None, *, over: bool) -> None:
+    if over or wishes is None:
         return
     if wishes.cancel:
         raise Cancelled

@@ -12,12 +12,14 @@ def work(station: Station) -> int:
     """Run jobs until the pool has none for this worker; the number that were taken."""
     taken = 0
     while station.wanted():
-        station.screening.between_jobs()
+        station.between_jobs()
         attempt = station.claims.next()
         if attempt is None:
             break
         taken += 1
         run(attempt, station)
+        # Behind a job and not before it: nobody waits for this.
+        station.engines.let_go_of_quarantined()
     return taken
 
 

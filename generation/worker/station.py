@@ -67,8 +67,12 @@ class Station:
         desired = Worker.objects.values_list("desired", flat=True).get(pk=self.worker.pk)
         if desired == Worker.Desired.RESTART:
             os.kill(os.getpid(), signal.SIGTERM)
-        self.engines.let_go_of_quarantined()
         return desired == Worker.Desired.RUN
+
+    def between_jobs(self) -> None:
+        """What is done before a job is taken. Code begins from no picture, and waits for nothing."""
+        if self.pool.kind == Kind.CLIP:
+            self.screening.between_jobs()
 
     def close(self) -> None:
         """The process ends in order: what is nearly finished is, the rest goes back, and its row says so at once."""

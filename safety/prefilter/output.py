@@ -58,12 +58,15 @@ class OutputScreen:
         self._beginnings = [_beginning(pattern) for pattern in live.rules.patterns]
         self._text = before[-WINDOW:]
         self._held_from = len(self._text)
+        self._from_the_start = not before
 
     def push(self, text: str) -> int:
         """How many characters of all that was pushed and not released may be sent now. Raises Refused."""
         self._text += text
         self._refuse_a_hit()
-        end = max(self._held_from, min(self._first_beginning(), len(self._text) - ALWAYS_HELD))
+        end = max(
+            self._held_from, self._blanks(), min(self._first_beginning(), len(self._text) - ALWAYS_HELD)
+        )
         return self._release(end)
 
     def finish(self, text: str = "") -> int:
@@ -72,11 +75,16 @@ class OutputScreen:
         self._refuse_a_hit()
         return self._release(len(self._text))
 
+    def _blanks(self) -> int:
+        """How far the blanks reach that the whole text begins with: they say nothing and need not wait."""
+        return len(self._text) - len(self._text.lstrip()) if self._from_the_start else 0
+
     def _release(self, end: int) -> int:
         released = end - self._held_from
         self._held_from = end
         drop = max(0, min(self._held_from, len(self._text) - WINDOW))
         self._text = self._text[drop:]
+        self._from_the_start = self._from_the_start and not drop
         self._held_from -= drop
         return released
 
