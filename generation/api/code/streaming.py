@@ -114,7 +114,7 @@ async def events(
     seat: open_streams.Seat,
 ) -> AsyncIterator[bytes]:
     """The job's tokens as events. Where the owner of the stream leaves before its end, the job is cancelled."""
-    _let_go_of_thread()
+    await _let_go_of_thread()
     ended = False
     try:
         if after == 0:
@@ -150,8 +150,12 @@ async def _written(
     return writer.ending(job, await ending_of(job, token, whole_text=writer.needs_text), include_usage)
 
 
-def _let_go_of_thread() -> None:
-    """asgiref keeps a thread for a request until its response has ended. A stream may last long and needs none."""
+async def _let_go_of_thread() -> None:
+    """asgiref keeps a thread for a request until its response has ended. A stream may last long and needs none.
+
+    What it had of the pool of connections goes back first: with the thread it would be lost to the pool for good.
+    """
+    await sync_to_async(give_back)()
     context = SyncToAsync.thread_sensitive_context.get(None)
     executor = SyncToAsync.context_to_thread_executor.pop(context, None) if context else None
     if executor is not None:
