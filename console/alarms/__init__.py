@@ -1,0 +1,1 @@
+"""Alarms: what is looked at, when it pages whom, and the record of it."""
