@@ -16,7 +16,7 @@ SCOPE_WORDS = {
     "read": "Read jobs, clips, usage and balance",
     "generate": "Make clips and code, which spends credit",
     "billing": "Read statements and buy credit",
-    "admin": "Manage keys and members",
+    "admin": "Manage keys, members and webhooks",
 }
 USUAL_SCOPES = ("read", "generate")
 ROTATIONS = (
