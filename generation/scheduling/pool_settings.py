@@ -12,12 +12,13 @@ from generation.policy import auto_raise
 @dataclass(frozen=True)
 class PoolTerms:
     """What is in force for a pool; times in seconds. `most_preemptions` and `most_wait_s` are off at 0;
-    `capacity_units_micro` may run at once, None is no limit."""
+    `gpu_hour_micro_dollars` is the price of a device; `capacity_units_micro` may run at once, None is no limit."""
 
     preempt_after_s: float
     most_preemptions: int
     soon_s: float
     most_wait_s: float
+    gpu_hour_micro_dollars: int
     capacity_units_micro: int | None
 
 

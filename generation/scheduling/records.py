@@ -15,7 +15,7 @@ from generation.fleet.pools import Lane, Pool
 class PoolSettings(models.Model):
     """The baseline of a pool's live settings. Times are seconds."""
 
-    FIELDS = ("preempt_after_s", "most_preemptions", "soon_s", "most_wait_s")
+    FIELDS = ("preempt_after_s", "most_preemptions", "soon_s", "most_wait_s", "gpu_hour_micro_dollars")
 
     pool = models.OneToOneField(Pool, primary_key=True, on_delete=models.CASCADE, related_name="settings")
     # How long a job of a lane that is not preemptible waits before a running one of a preemptible lane gives way.
@@ -26,13 +26,18 @@ class PoolSettings(models.Model):
     soon_s = models.FloatField(default=2.0)
     # A request that would wait longer is refused as overload; 0 refuses none.
     most_wait_s = models.FloatField(default=0.0)
+    # What an hour of one of its devices costs, in micro-dollars; costs/gpu_prices.py reads the history.
+    gpu_hour_micro_dollars = models.BigIntegerField(default=3_500_000, db_default=3_500_000)
 
     class Meta:
         constraints = [
             models.CheckConstraint(
                 name="pool_settings_not_negative",
                 condition=Q(preempt_after_s__gt=0, soon_s__gte=0, most_wait_s__gte=0),
-            )
+            ),
+            models.CheckConstraint(
+                name="pool_gpu_price_not_negative", condition=Q(gpu_hour_micro_dollars__gte=0)
+            ),
         ]
 
     def __str__(self) -> str:
@@ -55,6 +60,7 @@ class PoolOverride(Override):
                         "most_preemptions",
                         "soon_s",
                         "most_wait_s",
+                        "gpu_hour_micro_dollars",
                         "capacity_units_micro",
                     )
                 ),
@@ -145,6 +151,11 @@ class EndpointLoad(models.Model):
 
     def __str__(self) -> str:
         return f"load of {self.pool_id}"
+
+    @property
+    def prefix_share(self) -> float | None:
+        """Of the prompt tokens that the server has read since its start, those found in its prefix cache."""
+        return self.prefix_hits / self.prefix_queries if self.prefix_queries else None
 
 
 class ToldEta(models.Model):

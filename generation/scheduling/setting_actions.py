@@ -48,7 +48,9 @@ class Setting:
                 " .", "."
             )
             raise ApiError("invalid_value", message, param=param)
-        return bool(value) if self.yes_or_no else value * self.scale
+        if self.yes_or_no:
+            return bool(value)
+        return value if self.scale == 1 else round(value * self.scale)
 
     def words(self, value: Any) -> str:
         if value is None:
@@ -102,6 +104,14 @@ POOL_SETTINGS = {
         "s",
         0,
         604_800,
+    ),
+    "gpu_hour_micro_dollars": Setting(
+        "Device price",
+        "What the page Costs counts for an hour of one of its devices from now on; no customer's price follows it.",
+        "dollars an hour",
+        0,
+        1_000,
+        scale=1_000_000,
     ),
 }
 RAISE_SETTINGS = {
