@@ -2,10 +2,11 @@
 
 import os
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
+FEW_SLOTS = 4
 UVICORN_LOGS = PROJECT / "console" / "uvicorn-logs.json"
 
 
@@ -41,7 +42,11 @@ def celery(name: str, *arguments: str) -> Program:
 def worker(queue: str, slots: int) -> Program:
     """A Celery worker of one queue. Threads, so that a model stays in the process and pings are answered."""
     place = ("worker", "-Q", queue, "-n", f"{queue}@%h", "--pool=threads", "-c", str(slots))
-    return celery(queue, *place, "--without-gossip", "--without-mingle")
+    program = celery(queue, *place, "--without-gossip", "--without-mingle")
+    if slots <= FEW_SLOTS or "DATABASE_POOL" in os.environ:
+        return program
+    # A stream has up to two connections, one of them beside the engine; the default is for a few.
+    return replace(program, environment={"DATABASE_POOL": str(2 * slots + 4)})
 
 
 def beat(home: Path) -> Program:

@@ -102,7 +102,7 @@ class LtxEngine(VideoEngine):
         transformer = self.pipeline.transformer
         patch = (transformer.config.patch_size, transformer.config.patch_size_t)
         tokens = LTXPipeline._pack_latents(state.latents, *patch)
-        # One text alone is shown the latent as it lies in memory, as there: a copy would be multiplied by another kernel.
+        # One text alone is shown the latent as it lies in memory, as there: a copy would go through another kernel.
         shown = (tokens if state.negative is None else torch.cat([tokens] * 2)).to(text.dtype)
         length, rows, columns = state.shape.latent
         with transformer.cache_context("cond_uncond"):

@@ -87,7 +87,7 @@ PRESETS = {
             fps=16,
             guidance=5.0,
             memory_mb=60_000,
-            ms=36_000,
+            ms=33_000,
         ),
         _clip(
             "wan-2.1-i2v-14b-480p",
@@ -120,7 +120,7 @@ PRESETS = {
             fps=24,
             guidance=3.0,
             memory_mb=18_000,
-            ms=400,
+            ms=120,
             text_tokens=LTX_TEXT_TOKENS,
         ),
         Preset(

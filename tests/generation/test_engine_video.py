@@ -291,8 +291,8 @@ def test_refuses_schedulers_that_cannot_be_repeated():
 def test_refuses_a_folder_that_holds_no_such_model(tmp_path, folder):
     with pytest.raises(ModelUnavailable, match="model_index"):
         VideoEngine(tmp_path, "r1")
-    (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": "LTXPipeline"}))
-    with pytest.raises(UnsupportedModel, match="LTXPipeline"):
+    (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": "HunyuanVideoPipeline"}))
+    with pytest.raises(UnsupportedModel, match="HunyuanVideoPipeline"):
         VideoEngine(tmp_path, "r1")
     with pytest.raises(UnsupportedModel, match="fp7"):
         VideoEngine(folder, "r1", dtype="fp7")
