@@ -76,7 +76,10 @@ SAFETY = (
     "/staff/safety/provenance/",
     "/staff/safety/provenance/?source=development",
 )
-ENTRANCES = ("/accounts/login/", "/accounts/signup/", "/accounts/password/reset/", "/report", "/verify")
+ENTRANCES = (
+    *("/accounts/login/", "/accounts/signup/", "/accounts/password/reset/", "/report", "/verify"),
+    *("/docs/api/", "/docs/api/videos/", "/docs/api/keys/", "/docs/api/responses/"),
+)
 PEOPLE = {
     "plus-owner@demo.backlot.local": MAKERS,
     "operator@demo.backlot.local": OPERATORS,
