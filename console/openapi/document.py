@@ -108,6 +108,8 @@ class Document(OpenAPISchema):
     def operation_details(self, operation: Operation) -> dict[str, Any]:
         method = operation.methods[0].lower()
         details = super().operation_details(operation)
+        # A router within a router has both their tags: its own says more.
+        details["tags"] = details["tags"][-1:]
         details["parameters"] = [*details["parameters"], *_headers(details, method)]
         _secure(details, operation, method)
         _shown(details)
