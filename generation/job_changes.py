@@ -70,8 +70,8 @@ def _between(organization_id: int, after: int, upto: int) -> list[Change]:
     events = JobEvent.objects.filter(
         job__organization=organization_id, job__deleted_at=None, id__gt=after, id__lte=upto
     )
-    columns = ("id", "job_id", "job__kind", "at", "from_state", "to_state", "cause")
+    columns = ("id", "job_id", "job__kind", "job__spec", "at", "from_state", "to_state", "cause")
     return [
-        Change(number, Job(id=job, kind=kind).public_id, kind, *rest)
-        for number, job, kind, *rest in events.order_by("id").values_list(*columns)[:AT_ONCE]
+        Change(number, Job(id=job, kind=kind, spec=spec).public_id, kind, *rest)
+        for number, job, kind, spec, *rest in events.order_by("id").values_list(*columns)[:AT_ONCE]
     ]
