@@ -1,6 +1,7 @@
 """What a ticket starts: take jobs, best first, until there are none or the process is to stop."""
 
 import logging
+from collections.abc import Callable
 
 from generation.models import Attempt, Kind
 from generation.worker.station import Station
@@ -25,10 +26,18 @@ def work(station: Station) -> int:
 
 def run(attempt: Attempt, station: Station) -> None:
     """One attempt, by the kind of its job. What nobody foresaw crashes it, and the lease gives the job back."""
-    from generation.worker import clip_attempt, code_attempt
-
     logger.info(
         "claimed", extra={"job": str(attempt.job_id), "fence": attempt.fence, "lane": attempt.lane_id}
     )
-    kinds = {Kind.CLIP: clip_attempt.run, Kind.CODE: code_attempt.run}
-    kinds[attempt.job.kind](attempt, station)
+    runner(attempt.job.kind)(attempt, station)
+
+
+def runner(kind: str) -> Callable[[Attempt, Station], None]:
+    """What runs an attempt at a job of that kind. Clips bring torch, which the worker of a server's pool does without."""
+    if kind == Kind.CLIP:
+        from generation.worker import clip_attempt
+
+        return clip_attempt.run
+    from generation.worker import code_attempt
+
+    return code_attempt.run

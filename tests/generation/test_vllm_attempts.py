@@ -1,10 +1,12 @@
 """Completions by a server behind the worker: delivered, cancelled, continued after a death, waited for, never lost."""
 
+import math
 import subprocess
 import sys
 
 import pytest
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from accounts.models import OperationalEvent
 from billing.models import Hold
@@ -14,14 +16,16 @@ from generation.models import (
     Attempt,
     EndpointLoad,
     Job,
+    Lane,
     LaneOverride,
     ModelLoad,
+    PoolOverride,
     RegisteredModel,
     State,
     TokenSegment,
 )
 from generation.revisions import loading
-from generation.scheduling import endpoints
+from generation.scheduling import endpoints, overload
 from generation.scheduling.endpoint_priorities import Priorities
 from generation.worker import loop
 from tests.generation import vllm_stage
@@ -222,6 +226,27 @@ def test_what_the_server_refuses_ends_the_job_at_once_uncharged(station, server)
     assert (job.charge_micro, Attempt.objects.filter(job=job).count()) == (0, 1)
 
 
+def test_what_would_wait_too_long_behind_a_full_server_is_refused_with_the_time_to_come_back(station, server):
+    RegisteredModel.objects.filter(name="coder").update(gpu_ms_per_step=1_000)
+    PoolOverride.objects.create(
+        pool_id="coder", field="most_wait_s", value=20, author_kind="operator", author="op", reason="test"
+    )
+    submit(tenant("plus"))
+    server.running += [None]
+    server.waiting += [None] * 3  # others' requests, inside it
+    endpoints.look()
+    job = submit(tenant("plus"))  # one before it: about 16 s on the one seat that serves
+    whose = tenant("plus")
+    lane, now = Lane.objects.get(pk="coder-plus"), timezone.now()
+    expected = overload.expected(lane, whose.organization.pk, job.model, job.estimate_gpu_ms, now)
+    assert 2 * 16 <= expected.wait_s < 2 * 20
+    with pytest.raises(admission.ApiError) as refused:
+        submit(whose)
+    assert (refused.value.code, refused.value.status) == ("server_is_overloaded", 503)
+    assert refused.value.retry_after_s == math.ceil(expected.wait_s - 20)
+    assert not Hold.objects.filter(organization_id=whose.organization.pk).exists()
+
+
 def test_the_prefix_cache_is_read_with_the_load(station, server):
     prompt = "".join(f"value_{number} = {number}\n" for number in range(20))
     for _ in range(2):
@@ -249,7 +274,8 @@ def test_cancelled_while_it_waits_costs_nothing_and_asks_nothing(station, server
 def test_its_worker_brings_no_torch():
     code = (
         "import django, sys; django.setup();"
-        "import generation.tasks, generation.worker.code_attempt, generation.worker.station;"
+        "import generation.tasks, generation.worker.station;"
+        "from generation.worker import loop; loop.runner('code');"
         "import generation.evaluation.candidates, generation.engines.vllm.engine;"
         "import generation.scheduling.endpoint_priorities;"
         "print([name for name in ('torch', 'transformers', 'diffusers') if name in sys.modules])"
