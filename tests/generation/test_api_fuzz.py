@@ -93,7 +93,7 @@ def fuzz(address: str, raw: str, report: Path, *options: str) -> tuple[str, Coun
         SEED,
     ]
     command += ["--wait-for-schema", "60", "--report", "har", "--report-har-path", str(report), *options]
-    done = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=report.parent, capture_output=True, text=True, check=False)
     assert report.exists(), done.stdout + done.stderr
     entries = json.loads(report.read_text())["log"]["entries"]
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2_000:]
