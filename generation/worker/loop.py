@@ -33,7 +33,7 @@ def run(attempt: Attempt, station: Station) -> None:
 
 
 def runner(kind: str) -> Callable[[Attempt, Station], None]:
-    """What runs an attempt at a job of that kind. Clips bring torch, which the worker of a server's pool does without."""
+    """What runs an attempt at a job of that kind. Only clips bring torch: the worker of a server's pool has none."""
     if kind == Kind.CLIP:
         from generation.worker import clip_attempt
 
