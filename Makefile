@@ -8,7 +8,7 @@ SAMPLE_FLAGS := $(if $(filter 1,$(ONCE)),--once)
 LONG := $(if $(filter 1,$(SHORT)), and not long)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run up test lint e2e faults bench train-video train-code train-text screens vllm-install vllm-up
+.PHONY: help install run up test lint e2e faults gate bench train-video train-code train-text screens vllm-install vllm-up api-fuzz
 
 help:
 	@echo 'make run [ONCE=1]    start everything and make a sample clip and completion (ONCE=1: then stop)'
@@ -17,6 +17,8 @@ help:
 	@echo 'make lint            ruff and the import contracts'
 	@echo 'make e2e [SHORT=1]   in a real browser'
 	@echo 'make faults [SHORT=1] kills, stops and corruption'
+	@echo 'make gate [SHORT=1]  the deploy gate: may this release go out?'
+	@echo 'make api-fuzz [EXAMPLES=30] the API against its own document, with all that chance makes up'
 	@echo 'make bench [NAME=x]  one JSON object a line'
 	@echo 'make train-video, make train-code   train the models that ship, anew'
 	@echo 'make train-text      train the text filter that ships, anew'
@@ -55,6 +57,12 @@ e2e: $(INSTALLED)
 
 faults: $(INSTALLED)
 	$(PYTHON) -m pytest -m 'faults$(LONG)'
+
+gate: $(INSTALLED)
+	SHORT=$(SHORT) $(PYTHON) -m tests.release_gate
+
+api-fuzz: $(INSTALLED)
+	API_FUZZ_EXAMPLES=$(or $(EXAMPLES),30) $(PYTHON) -m pytest -q tests/generation/test_api_fuzz.py
 
 bench: $(INSTALLED)
 	@$(PYTHON) -m bench $(NAME)

@@ -50,7 +50,9 @@ PAGES = (
 READS = (
     "/v1/videos",
     "/v1/videos?limit=100",
+    "/api/jobs?limit=100",
     "/api/jobs/{job}",
+    "/api/keys?limit=100",
     "/api/statement?limit=100",
     "/api/usage?range=30d&by=key",
     "/api/budgets",
