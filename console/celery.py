@@ -92,6 +92,9 @@ app.conf.beat_schedule = {
     "read_golden_prompts": _every(60.0, "safety.tasks.read_golden_prompts"),
     "show_golden_pictures": _every(900.0, "safety.tasks.show_golden_pictures", queue="clips"),
     "watch_signing_certificate": _every(24 * 3600.0, "safety.tasks.watch_signing_certificate"),
+    "look_at_alarms": _every(5.0, "console.tasks.look_at_alarms"),
+    "page": _every(2.0, "console.tasks.page"),
+    "forget_alarm_counts": _every(3600.0, "console.tasks.forget_alarm_counts"),
     "verify_files": _every(10.0, "generation.tasks.verify_files"),
 }
 

@@ -193,6 +193,15 @@ NAN_QUARANTINE_MINUTES = env.integer("NAN_QUARANTINE_MINUTES", 30, least=1, most
 WEBHOOK_LOCAL_ADDRESSES = env.flag("WEBHOOK_LOCAL_ADDRESSES", DEBUG)
 if WEBHOOK_LOCAL_ADDRESSES and not DEBUG:
     raise env.BadEnvironment("WEBHOOK_LOCAL_ADDRESSES: only with DEBUG; customers could reach what is behind it")
+# Whom alarms page (docs/operators/alarms/README.md): PagerDuty services by their Events v2 routing keys, the second one
+# for what escalated; an incoming webhook of a chat; mail. Empty: alarms are seen on their page alone.
+PAGERDUTY_ROUTING_KEY = env.text("PAGERDUTY_ROUTING_KEY", "")
+PAGERDUTY_SECOND_ROUTING_KEY = env.text("PAGERDUTY_SECOND_ROUTING_KEY", "")
+PAGERDUTY_URL = env.text("PAGERDUTY_URL", "https://events.pagerduty.com/v2/enqueue")
+ALARM_WEBHOOK_URL = env.text("ALARM_WEBHOOK_URL", "")
+ALARM_MAIL_TO = env.words("ALARM_MAIL_TO")
+# Whether those addresses may lie on this machine or in its network, without TLS.
+ALARM_LOCAL_ADDRESSES = env.flag("ALARM_LOCAL_ADDRESSES", DEBUG)
 MAX_REQUEST_BYTES = 1_000_000
 # Streams of code that one API key, or one person on the pages, may have open at once.
 STREAMS_PER_KEY = env.integer("STREAMS_PER_KEY", 100, least=1, most=100_000)

@@ -17,6 +17,7 @@ SHIPPED = (
     "billing_creditpack",
     "billing_priceversion",
     "billing_slatarget",
+    "console_alarmdefinition",
     "django_content_type",
     "django_migrations",
     "generation_evaluation",

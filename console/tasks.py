@@ -1,0 +1,26 @@
+"""Celery's entries of the console; each makes one call."""
+
+from celery import shared_task
+from django.utils import timezone
+
+from console.alarms import measuring, paging, rounds
+from generation import dispatch
+
+
+@shared_task
+def look_at_alarms() -> None:
+    """Every few seconds: a round of alarms, by the database's clock as what they look at."""
+    scorer = measuring.scorer_down()
+    rounds.run(dispatch.clock(), scorer)
+
+
+@shared_task
+def page() -> None:
+    """Every two seconds: tell people what changed."""
+    paging.dispatch()
+
+
+@shared_task
+def forget_alarm_counts() -> None:
+    """Hourly: what is older than a day is kept in coarser steps."""
+    rounds.forget(timezone.now())
