@@ -37,9 +37,9 @@ from generation.models import Kind, Worker
 from generation.revisions import loading
 
 SHORT = os.environ.get("SHORT") == "1"
-TURNS = 10 if SHORT else 60
+TURNS = 10 if SHORT else 40
 STREAMS = 100 if SHORT else 1_000
-SLOW_S = 5 if SHORT else 20
+SLOW_S = 5 if SHORT else 12
 PROMPT = 'def mean(values):\n    """The arithmetic mean of a list of numbers."""\n'
 TOKENS = 128
 OPENING = 8  # streams that are opened at the same time

@@ -7,12 +7,13 @@ HEX = "[0-9a-f]"
 
 
 class JobAddress:
-    """`video_<hex>`, `cmpl-<hex>` or a UUID ↔ UUID. A view reached by the wrong prefix decides by the job's kind."""
+    """`video_<hex>`, `cmpl-<hex>`, `chatcmpl-<hex>`, `resp_<hex>` or a UUID ↔ UUID. A view reached by the wrong prefix
+    decides by the job's kind."""
 
-    regex = rf"(?:(?:video_|cmpl[_-]){HEX}{{32}}|{HEX}{{8}}(?:-{HEX}{{4}}){{3}}-{HEX}{{12}})"
+    regex = rf"(?:(?:video_|cmpl[_-]|chatcmpl-|resp_){HEX}{{32}}|{HEX}{{8}}(?:-{HEX}{{4}}){{3}}-{HEX}{{12}})"
 
     def to_python(self, value: str) -> UUID:
-        return UUID(hex=re.sub(r"^(video_|cmpl[_-])", "", value))
+        return UUID(hex=re.sub(r"^(video_|cmpl[_-]|chatcmpl-|resp_)", "", value))
 
     def to_url(self, value: object) -> str:
         text = str(value)

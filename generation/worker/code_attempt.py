@@ -51,6 +51,7 @@ class CodeTurn:
     watch: Stopwatch = field(default_factory=Stopwatch)
     writer: TokenWriter | None = None
     tokens_sent: int = 0
+    said: bool = False  # more than blanks was sent: nobody waits for a first word any more
     given: list[int] = field(default_factory=list)
     given_text: str = ""
     waiting: list[Piece] = field(default_factory=list)
@@ -123,6 +124,7 @@ def _recall(turn: CodeTurn) -> None:
     turn.given = [token for segment in sent for token in segment.ids]
     turn.tokens_sent = len(turn.given)
     turn.given_text = "".join(segment.text for segment in sent)
+    turn.said = bool(turn.given_text.strip())
     turn.screen = OutputScreen(live_text(Kind.CODE), turn.given_text)
     turn.writer = TokenWriter(turn.lease, sent[-1].seq if sent else 0)
 
@@ -179,7 +181,7 @@ def _work(turn: CodeTurn, left: int) -> CodeWork:
 def _due(turn: CodeTurn) -> bool:
     """The first tokens at once, then in runs: a row per token would cost more than the token."""
     waited = time.monotonic() - turn.flushed_at
-    return not turn.writer.seq or len(turn.waiting) - turn.looked_at >= FLUSH_TOKENS or waited >= FLUSH_S
+    return not turn.said or len(turn.waiting) - turn.looked_at >= FLUSH_TOKENS or waited >= FLUSH_S
 
 
 def _send(turn: CodeTurn, *, over: bool) -> None:
@@ -198,6 +200,7 @@ def _send(turn: CodeTurn, *, over: bool) -> None:
     text = "".join(piece.text for piece in ready).replace("\0", "\N{REPLACEMENT CHARACTER}")
     ids = [token for piece in ready for token in piece.ids]
     turn.tokens_sent += len(ids)
+    turn.said = turn.said or bool(text.strip())
     turn.waiting = turn.waiting[len(ready) :]
     turn.looked_at -= len(ready)
     turn.releasable -= sum(len(piece.text) for piece in ready)

@@ -22,7 +22,7 @@ from generation.api import sse
 from generation.api.code import open_streams
 from generation.api.code.asking import Asked
 from generation.code import partial
-from generation.models import Job, TokenSegment
+from generation.models import Job, RegisteredModel, TokenSegment
 from generation.pooling import give_back
 from generation.streams import TokenEvent, follow_tokens
 
@@ -83,7 +83,7 @@ async def answered(caller: Caller, asked: Asked, writer: Writer, request_id: str
         return await whole(job, writer)
     seat = await open_streams.take(caller)
     try:
-        job = await submitted(caller, asked)
+        job = _lightened(await submitted(caller, asked))
     except (ApiError, asyncio.CancelledError, DatabaseError):
         await seat.leave()
         raise
@@ -91,6 +91,17 @@ async def answered(caller: Caller, asked: Asked, writer: Writer, request_id: str
         job, 0, writer, include_usage=asked.include_usage, request_id=request_id, owner=True, seat=seat
     )
     return sse.respond(stream)
+
+
+def _lightened(job: Job) -> Job:
+    """The job without what came with it and a stream doesn't need: it is kept for as long as that is open."""
+    kept = job.model
+    job._state.fields_cache.clear()
+    job.model, job.screening = _models.setdefault((kept.pk, kept.status), kept), {}
+    return job
+
+
+_models: dict[tuple[int, str], RegisteredModel] = {}  # one of each, however many streams it writes
 
 
 async def followed(
