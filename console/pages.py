@@ -13,6 +13,8 @@ from billing import pages_budgets, pages_invoices, pages_notices, pages_statemen
 from billing.payments import pages as credit_pages
 from billing.payments import sandbox_pages
 from console import balance_events, preferences, purchase_events
+from console.operations import alarms as operate_alarms
+from console.operations import costs as operate_costs
 from console.operations import files as operate_files
 from console.operations import jobs as operate_jobs
 from console.operations import lane_changes as operate_lane_changes
@@ -99,6 +101,23 @@ urlpatterns = [
     path("organization", account_pages.switch, name="organization_switch"),
     path("operate/", operate_jobs.jobs, name="operate_jobs"),
     path("operate/jobs/<job:job_id>/", operate_jobs.job, name="operate_job"),
+    path("operate/alarms/", operate_alarms.alarms, name="operate_alarms"),
+    path("operate/alarms/changes/<int:entry_id>/undo", operate_alarms.undo, name="operate_alarm_undo"),
+    path(
+        "operate/alarms/silences/<int:silence_id>/end",
+        operate_alarms.unsilence,
+        name="operate_alarm_unsilence",
+    ),
+    path(
+        "operate/alarms/firings/<int:firing_id>/acknowledge",
+        operate_alarms.acknowledge,
+        name="operate_alarm_acknowledge",
+    ),
+    path("operate/alarms/<slug:name>/", operate_alarms.alarm, name="operate_alarm"),
+    path("operate/alarms/<slug:name>/silence", operate_alarms.silence, name="operate_alarm_silence"),
+    path(
+        "operate/alarms/<slug:name>/settings/<slug:field>", operate_alarms.change, name="operate_alarm_change"
+    ),
     path("operate/lanes/", operate_lanes.lanes, name="operate_lanes"),
     path("operate/lanes/events", operate_lanes.events, name="operate_lanes_events"),
     path(
@@ -119,6 +138,8 @@ urlpatterns = [
         operate_scheduling.change,
         name="operate_scheduling_change",
     ),
+    path("operate/costs/", operate_costs.costs, name="operate_costs"),
+    path("operate/costs/figures", operate_costs.figures, name="operate_cost_figures"),
     path("operate/models/", operate_models.models, name="operate_models"),
     path("operate/models/<int:model_id>/gate", operate_models.gate, name="operate_model_gate"),
     path("operate/models/<int:model_id>/<slug:verb>", operate_models.change, name="operate_model_change"),

@@ -28,6 +28,9 @@ MAKERS = (
 )
 OPERATORS = (
     "/operate/",
+    "/operate/alarms/",
+    "/operate/alarms/not_finite/",
+    "/operate/alarms/plus_starvation/?field=threshold&value=90",
     "/operate/lanes/",
     "/operate/lanes/?edit=clips-plus",
     "/operate/lanes/?edit=clips-plus&field=max_running&value=4",
@@ -36,6 +39,8 @@ OPERATORS = (
     "/operate/workers/",
     "/operate/models/",
     "/operate/models/?change=quarantine&model=1",
+    "/operate/costs/",
+    "/operate/costs/?rate=40&p99=60&hits=0&range=7d",
     "/operate/files/",
     "/operate/files/?tier=plus&days=14",
 )

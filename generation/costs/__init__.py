@@ -1,0 +1,1 @@
+"""What this deployment's devices cost: their prices over time, and what attempts took, wasted and saved."""
