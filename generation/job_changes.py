@@ -15,9 +15,12 @@ AT_ONCE = 200
 # Read first. Whoever holds a number up to this one had a transaction id before (the job's own row was written first),
 # so it is among the transactions that the second statement sees.
 LAST_NUMBER = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM generation_jobevent_id_seq"
-RUNNING = (
-    "SELECT pg_snapshot_xmin(s)::text::bigint, pg_snapshot_xmax(s)::text::bigint FROM pg_current_snapshot() s"
-)
+# Transactions count through the whole cluster; of those that are known to belong to another database none matters here.
+RUNNING = """
+SELECT x::text::bigint FROM pg_snapshot_xip(pg_current_snapshot()) x
+ WHERE NOT EXISTS (
+   SELECT FROM pg_stat_activity a WHERE a.backend_xid = x::xid AND a.datname <> current_database())
+"""
 
 
 @dataclass(frozen=True)
@@ -38,16 +41,16 @@ class Horizon:
 
     def __init__(self) -> None:
         self.number: int | None = None  # None until the first number is final
-        self._coming: tuple[int, int] | None = None
+        self._coming: tuple[int, frozenset[int]] | None = None
 
-    def look(self, last: int, oldest_running: int, next_to_run: int) -> None:
-        """`last` was read before the two transaction ids were."""
-        if self._coming is not None and oldest_running >= self._coming[1]:
+    def look(self, last: int, running: frozenset[int]) -> None:
+        """`last` was read before the ids of the transactions that run."""
+        if self._coming is not None and not self._coming[1] & running:
             self.number, self._coming = self._coming[0], None
-        if oldest_running >= next_to_run:
+        if not running:
             self.number, self._coming = last, None
         elif self._coming is None:
-            self._coming = (last, next_to_run)
+            self._coming = (last, running)
 
 
 def look(organization_id: int, after: int | None, horizon: Horizon) -> tuple[list[Change], int | None]:
@@ -56,8 +59,8 @@ def look(organization_id: int, after: int | None, horizon: Horizon) -> tuple[lis
     Without a number it begins at the end: nothing of the past, and everything from the first look on. One round trip,
     and a query where there may be something.
     """
-    ((last,),), ((oldest, following),) = batch.read([(LAST_NUMBER, ()), (RUNNING, ())])
-    horizon.look(last, oldest, following)
+    ((last,),), running = batch.read([(LAST_NUMBER, ()), (RUNNING, ())])
+    horizon.look(last, frozenset(number for (number,) in running))
     if horizon.number is None or after is None:
         return [], horizon.number
     if horizon.number <= after:

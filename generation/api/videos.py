@@ -4,7 +4,7 @@ import re
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from ninja import Router
 from pydantic import Field
@@ -13,6 +13,7 @@ from accounts.errors import ApiError
 from generation import admission, cancellation, delivery
 from generation.api import documents, shapes
 from generation.api.fields import idempotency_key, known_only, request_fields
+from generation.api.paging import Order, behind, not_seen
 from generation.inputs import input_images
 from generation.lineage import extensions, remixes
 from generation.models import Job
@@ -51,10 +52,11 @@ def page(
     request: HttpRequest,
     after: str | None = None,
     limit: Annotated[int, Field(ge=1, le=100)] = 20,
-    order: Literal["asc", "desc"] = "desc",
+    order: Order = "desc",
 ):
     """The organization's clips by time of creation. `after` is the last id of the page before."""
-    jobs = list(_ordered(_visible(request), order, after)[: limit + 1])
+    organization_id = request.caller.organization.pk
+    jobs = list(behind(_visible(request), order, _cursor(after), organization_id)[: limit + 1])
     shown, more = jobs[:limit], len(jobs) > limit
     states = shapes.credential_states(shown)
     return {
@@ -173,18 +175,10 @@ def _shown(job: Job, response: HttpResponse, place: Standing | None) -> dict[str
     return shapes.video(job, shapes.credential_states([job]), place)
 
 
-def _ordered(jobs: QuerySet[Job], order: str, after: str | None) -> QuerySet[Job]:
-    """By (created_at, id), from behind the cursor."""
-    compare, sign = ("gt", "") if order == "asc" else ("lt", "-")
-    if after:
-        match = PUBLIC_ID.fullmatch(after)
-        cursor = jobs.filter(pk=UUID(match[1])).values_list("created_at", "pk").first() if match else None
-        if cursor is None:
-            raise ApiError(
-                "invalid_value", "`after` has to be the id of a clip of this organization.", param="after"
-            )
-        jobs = jobs.filter(
-            Q(**{f"created_at__{compare}": cursor[0]})
-            | Q(created_at=cursor[0], **{f"id__{compare}": cursor[1]})
-        )
-    return jobs.order_by(f"{sign}created_at", f"{sign}id")
+def _cursor(after: str | None) -> UUID | None:
+    if not after:
+        return None
+    match = PUBLIC_ID.fullmatch(after)
+    if match is None:
+        raise not_seen()
+    return UUID(match[1])

@@ -25,19 +25,19 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clean_redis")]
 
 def test_where_nothing_runs_the_last_number_is_final_at_once():
     horizon = Horizon()
-    horizon.look(7, 100, 100)
+    horizon.look(7, frozenset())
     assert horizon.number == 7
 
 
 def test_what_ran_at_the_look_has_to_end_first():
     horizon = Horizon()
-    horizon.look(7, 90, 100)
+    horizon.look(7, frozenset({90, 95}))
     assert horizon.number is None
-    horizon.look(9, 99, 120)
+    horizon.look(9, frozenset({95, 110}))
     assert horizon.number is None
-    horizon.look(12, 100, 130)
+    horizon.look(12, frozenset({110, 120}))
     assert horizon.number == 7
-    horizon.look(12, 130, 130)
+    horizon.look(12, frozenset())
     assert horizon.number == 12
 
 
@@ -59,7 +59,7 @@ def test_no_number_comes_at_or_below_the_horizon_whatever_the_order(steps):
             for number in running.pop(ended):
                 assert number > told  # committed only now: it must not lie behind somebody already
         if looks:
-            horizon.look(last, min(running, default=following), following)
+            horizon.look(last, frozenset(running))
             told = max(told, horizon.number or 0)
             assert all(number > told for numbers in running.values() for number in numbers)
 
