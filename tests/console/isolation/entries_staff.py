@@ -13,6 +13,13 @@ ANY = (OPERATOR, SAFETY, BILLING)
 ENTRIES = {
     "operate/": staff(OPERATOR),
     "operate/jobs/<job:job_id>/": staff(OPERATOR, job_id="{clip}"),
+    "operate/alarms/": staff(OPERATOR),
+    "operate/alarms/changes/<int:entry_id>/undo": staff(OPERATOR, entry_id="1"),
+    "operate/alarms/silences/<int:silence_id>/end": staff(OPERATOR, silence_id="1"),
+    "operate/alarms/firings/<int:firing_id>/acknowledge": staff(OPERATOR, firing_id="1"),
+    "operate/alarms/<slug:name>/": staff(OPERATOR, name="bypass"),
+    "operate/alarms/<slug:name>/silence": staff(OPERATOR, name="bypass"),
+    "operate/alarms/<slug:name>/settings/<slug:field>": staff(OPERATOR, name="bypass", field="threshold"),
     "operate/lanes/": staff(OPERATOR),
     "operate/lanes/events": staff(OPERATOR),
     "operate/lanes/<slug:slug>/<slug:field>/preview": staff(OPERATOR, slug="clips-plus", field="weight"),
