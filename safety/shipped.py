@@ -5,42 +5,39 @@ refused, so that anybody can see the filter working without writing anything bad
 virus scanners).
 """
 
+from safety import shipped_phrases as phrases
+from safety.prefilter.names import FIRST_NAMES, name_rules, public_people
+
 CLIP, CODE = "clip", "code"
 AUTHOR = "Backlot"
 
-# Titles of office and a short list of names known worldwide; an operator's own list belongs into rows of
-# its own.
-PUBLIC_NAMES = (
-    "donald trump|joe biden|barack obama|vladimir putin|xi jinping|volodymyr zelensk(?:y|yy|iy)|"
-    "emmanuel macron|narendra modi|taylor swift|elon musk|beyonc[eé]|cristiano ronaldo|lionel messi|tom cruise|"
-    "scarlett johansson|pope (?:francis|leo|benedict)|king charles|oprah winfrey|bill gates|mark zuckerberg"
+OFFICES = (
+    "president|vice[ -]president|prime minister|chancellor|king|queen|emperor|empress|crown prince|"
+    "crown princess|first lady|"
+    "foreign minister|defen[cs]e minister|finance minister|supreme leader|dictator|leader|head of state"
 )
-# First names of known people in the training split: before a surname they name a person, known or private.
-FIRST_NAMES = (
-    "Abraham|Adam|Adolf|Alanis|Albert|Alexander|Alexei|Amy|Andrew|Andy|Angela|Anne|Anthony|"
-    "Antonio|Aretha|Ariana|Arnold|Ashton|Audrey|Barack|Barbra|Ben|Benedict|Billie|Boris|Bradley|"
-    "Britney|Bruce|Bruno|Cameron|Carl|Carlos|Cate|Celine|Charlize|Chris|Christian|Christina|"
-    "Christopher|Cindy|Claudia|Clint|Colin|Conan|Conor|Cristiano|Cyndi|Daniel|David|Deepika|"
-    "Denzel|Diane|Diego|Dmitry|Donald|Doug|Dustin|Dwayne|Eddie|Edward|Elizabeth|Ellen|Elon|Elton|"
-    "Elvis|Emma|Emmanuel|Enrique|Ethan|Eva|Ewan|Fernando|Fidel|Floyd|Francois|Franklin|Freddie|"
-    "Frida|Friedrich|Gareth|Gary|Gavin|George|Gerald|Gerard|Gerhard|Gigi|Giuseppe|Gordon|Graham|"
-    "Greta|Gustavo|Gwen|Gwyneth|Halle|Harrison|Heidi|Helen|Helmut|Herbert|Hillary|Hugh|Hugo|"
-    "Idris|Imran|Ivanka|Jacinda|Jack|Jackie|Jacob|Jacques|Jake|James|Jamie|Janet|Jared|Jason|"
-    "Javier|Jean|Jeffrey|Jenna|Jennifer|Jens|Jeremy|Jerome|Jerry|Jessica|Jill|Jim|Jimmy|Joaquin|"
-    "Jodie|Joe|John|Johnny|Jon|Joseph|Judi|Julia|Julian|Juliette|Justin|Kanye|Karim|Karl|Kate|"
-    "Katy|Keira|Kendall|Kevin|Kim|Kirsten|Kobe|Kristen|Kurt|Kylian|Kylie|Larry|Leonard|Lewis|"
-    "Liam|Lindsey|Lionel|Liz|Logan|Luciano|Luka|Lupita|Magnus|Malala|Manuel|Marco|Margaret|"
-    "Margot|Maria|Mariah|Marilyn|Mario|Marion|Marissa|Markus|Marlon|Martha|Martin|Matt|Matteo|"
-    "Matthew|Megan|Meghan|Melania|Michael|Michelle|Mike|Mikhail|Mila|Miley|Millie|Mohamed|Monica|"
-    "Morgan|Muhammad|Nancy|Naomi|Narendra|Natalie|Neil|Nelson|Nick|Nicki|Nicola|Nicolas|Nicole|"
-    "Nigel|Noam|Norah|Novak|Olivia|Omar|Oprah|Oscar|Owen|Ozzy|Pablo|Paul|Pedro|Penelope|Pete|"
-    "Pharrell|Phil|Phoebe|Placido|Priyanka|Quentin|Rachel|Rafael|Rahul|Ralph|Reese|Renee|Richard|"
-    "Ricky|Ridley|Ringo|Rishi|Robbie|Robert|Roberto|Rodrigo|Roger|Ron|Ronald|Rowan|Rupert|"
-    "Russell|Ryan|Sacha|Sam|Samuel|Sandra|Sarah|Scarlett|Scott|Sean|Sebastian|Selena|Sergey|"
-    "Sergio|Shaquille|Sigourney|Silvio|Simon|Simone|Sofia|Sophia|Stephen|Steve|Steven|Stevie|"
-    "Sylvester|Taylor|Ted|Theresa|Thierry|Tim|Tina|Tom|Tony|Trevor|Uma|Usain|Viktor|Vladimir|"
-    "Volodymyr|Warren|Wayne|Wes|Whitney|Whoopi|Willem|Winona|Winston|Wolfgang|Yasser|Yulia|Zac|"
-    "Zinedine|Zlatan"
+COUNTRIES = (
+    "(?:the )?(?:united states|u\\.?s\\.?a?\\.?|america|united kingdom|u\\.?k\\.?|great britain|britain|"
+    "england|scotland|ireland|france|"
+    "germany|austria|switzerland|italy|spain|portugal|(?:the )?netherlands|holland|belgium|luxembourg|"
+    "monaco|denmark|norway|"
+    "sweden|finland|iceland|poland|czech republic|czechia|slovakia|hungary|romania|bulgaria|greece|turkey|"
+    "t[uü]rkiye|serbia|"
+    "croatia|ukraine|russia|belarus|georgia|kazakhstan|china|taiwan|japan|north korea|south korea|india|"
+    "pakistan|bangladesh|"
+    "afghanistan|iran|iraq|israel|palestine|syria|lebanon|jordan|saudi arabia|qatar|kuwait|egypt|libya|"
+    "morocco|nigeria|"
+    "ethiopia|kenya|south africa|zimbabwe|canada|mexico|cuba|venezuela|colombia|brazil|argentina|chile|"
+    "peru|bolivia|"
+    "australia|new zealand|indonesia|philippines|thailand|vietnam|malaysia|singapore|european (?:union|"
+    "commission|parliament))"
+)
+NATIONS = (
+    "u\\.?s\\.?|american|british|english|french|german|italian|spanish|russian|ukrainian|chinese|japanese|"
+    "korean|north korean|"
+    "indian|israeli|iranian|turkish|polish|hungarian|brazilian|argentine|argentinian|mexican|canadian|"
+    "australian|danish|"
+    "norwegian|swedish|dutch|belgian|austrian|greek|egyptian|saudi"
 )
 MINOR = (
     r"(?:child(?:ren)?|kid(?:s|die)?|minors?|underaged?|toddlers?|infants?|school(?:girl|boy)s?|preteens?)"
@@ -48,6 +45,12 @@ MINOR = (
 SEXUAL = r"(?:sex(?:y|ual|ually|uali[sz]ed)?|nude|naked|nsfw|erotic|porn\w*|lingerie|undress\w*)"
 # In source code "sex" is a column of every census and "child" a node of every tree: plain terms only.
 SEXUAL_IN_CODE = r"(?:nude|naked|nsfw|erotic|porn\w*|sexuali[sz]ed)"
+
+
+def speaks_of_names(rule) -> bool:
+    """Whether a row is one of the rules about people's names that ship; what operators write reads all of "
+    "a text."""
+    return rule.category == "likeness" and rule.author == AUTHOR
 
 
 def canary_pattern(category: str) -> str:
@@ -62,7 +65,7 @@ RULES: tuple[tuple[str, tuple[str, ...], str, str], ...] = (
         "jailbreak",
         (CLIP, CODE),
         r"\b(?:ignore|disregard|bypass|disable|turn off)\b.{0,40}\b(?:safety|content|moderation)\b.{0,20}"
-        r"\b(?:filters?|rules?|polic(?:y|ies)|guidelines?|checks?)\b",
+        r"\b(?:filters?|rules?|polic(?:y|ies)|guidelines?)\b",
         "Asks the system to work without its safety rules.",
     ),
     (
@@ -100,15 +103,13 @@ RULES: tuple[tuple[str, tuple[str, ...], str, str], ...] = (
     (
         "sexual",
         (CLIP,),
-        r"\b(?:porn\w*|nsfw|hentai|hardcore sex|sex scene|having sex|nudes?|nudity|erotic\w*|striptease|"
+        r"\b(?:porn\w*|nsfw|hentai|hardcore sex|sex scene|having sex|nudes|nudity|erotic\w*|striptease|"
         r"(?:naked|topless) (?:person|people|wom[ae]n|m[ae]n|bod(?:y|ies)|couple|model|actor|dancer)s?)\b",
         "Sexual content or nudity.",
     ),
-    (
-        "likeness",
-        (CLIP,),
-        rf"\b(?:{PUBLIC_NAMES})\b",
-        "Names a public figure.",
+    *(
+        ("likeness", (CLIP,), pattern, f"Names a public figure: {field}.")
+        for field, pattern in name_rules(public_people())
     ),
     (
         "likeness",
@@ -120,15 +121,20 @@ RULES: tuple[tuple[str, tuple[str, ...], str, str], ...] = (
     (
         "likeness",
         (CLIP,),
-        r"\b(?:the )?(?:current |former )?(?:president|prime minister|chancellor|king|queen) of "
-        r"(?:the )?(?:united states|usa|u\.s\.|russia|china|france|germany|ukraine|england|"
-        r"united kingdom|uk|india)\b",
+        rf"\b(?:(?:{OFFICES}) of {COUNTRIES}|(?:{NATIONS}) (?:president|prime minister|chancellor)|"
+        rf"mayor of (?:new york(?: city)?|london|paris|"
+        r"berlin|moscow|chicago|los angeles|tokyo|rome)|governor of (?:california|texas|florida|new york)|"
+        r"(?:ceo|founder|boss|head|owner) of (?:tesla|spacex|amazon|apple|google|meta|facebook|microsoft|"
+        r"openai|twitter)|"
+        r"pope in rome|archbishop of canterbury|secretary[ -]general of the united nations)\b",
         "Describes a real person by office.",
     ),
     (
         "violence",
         (CLIP,),
-        r"\b(?:behead\w*|decapitat\w*|dismember\w*|disembowel\w*|mutilat\w*|torture[sd]?|torturing|gore|gory|"
+        r"\b(?:behead\w*|decapitat\w*|dismember\w*|disembowel\w*|mutilat\w*|torturing|(?:is|are|being|was|"
+        r"were|gets|and|or) tortured|tortured (?:to|by|in|and|with|for|until|bod(?:y|ies)|prisoner|"
+        r"victim)s?|gore|gory|"
         r"blood ?bath|massacre[sd]?|execution of (?:a |the )?(?:prisoner|hostage|person|man|woman))\b",
         "Graphic violence.",
     ),
@@ -153,9 +159,11 @@ RULES: tuple[tuple[str, tuple[str, ...], str, str], ...] = (
         r"families)|"
         r"butcher(?:s|ed|ing) (?:a|an|the|his|her|people)|massacring|strangl(?:e[ds]?|ing)|throttl(?:ed|"
         r"ing) (?:a|the|his|her)|"
-        r"garrott?(?:e[ds]?|ing)|eviscerat\w+|impal(?:e[ds]?|ing)|bludgeon\w*|lynch(?:e[ds]|ing)|maim(?:ed|ing|s)|"
+        r"garrott?(?:e[ds]?|ing)|eviscerat\w+|impal(?:e[ds]?|ing)|bludgeon\w*|lynch(?:e[ds]|ing)|maim(?:ed|"
+        r"ing|s)|"
         r"knif(?:ed|ing)|stabb(?:ed|ing)|gunn(?:ed|ing) down|flayed|scalped|crucif(?:ied|ying)|"
-        r"(?:beaten|kicked|stoned|choked|burned|burnt|clubbed|trampled|frozen|whipped|shot|stabbed|starved) to death|"
+        r"(?:beaten|kicked|stoned|choked|burned|burnt|clubbed|trampled|frozen|whipped|shot|stabbed|"
+        r"starved) to death|"
         r"beat(?:en|ing|s)? (?:\w+ ){0,2}(?:bloody|unconscious|senseless|to a pulp)|clubb(?:ed|ing) (?:to|a|"
         r"the|him|her)|"
         r"hack(?:s|ed|ing)? (?:\w+ ){0,2}(?:apart|to pieces|to death)|set (?:\w+ ){0,3}(?:ablaze|"
@@ -167,12 +175,14 @@ RULES: tuple[tuple[str, tuple[str, ...], str, str], ...] = (
         (CLIP,),
         r"\b(?:blood[- ](?:soaked|spattered|splattered|drenched|covered)|(?:spray|spurt|gush|pool|puddle|"
         r"splatter|drip)\w* "
-        r"(?:of |with |out )?(?:blood|gore|guts)|blood (?:spray|splatter|splash|spurt|gush|pour|stream|drip)\w*|"
+        r"(?:of |with |out )?(?:blood|gore|guts)|blood (?:spray|splatter|splash|spurt|gush|pour|stream|"
+        r"drip)\w*|"
         r"(?:severed|cut[- ]off|chopped[- ]off|torn[- ]off|ripped[- ]off) (?:head|limb|hand|arm|finger|leg|"
         r"ear|foot)s?|"
         r"(?:mangled|mutilated|charred|headless|butchered|hacked|gutted|rotting|lifeless) (?:corpse|bod(?:y|"
         r"ies)|torso|remains|limbs)\w*|"
-        r"(?:slit|slashed|cut) (?:open )?throats?|(?:spilled|spilling|hanging|torn[- ]out) (?:guts|intestines|"
+        r"(?:slit|slashed|cut) (?:open )?throats?|(?:spilled|spilling|hanging|torn[- ]out) (?:guts|"
+        r"intestines|"
         r"entrails|organs)|"
         r"(?:crushed|smashed|split|cracked) skulls?|gaping wounds?|open (?:flesh|chest) wounds?|"
         r"heads? on (?:a )?(?:spike|pike|stick)s?)\b",
@@ -191,6 +201,27 @@ RULES: tuple[tuple[str, tuple[str, ...], str, str], ...] = (
         r"\b(?:cctv|body ?cam|leaked|breaking news)\b.{0,20}\bfootage\b.{0,60}"
         r"\b(?:attack|bombing|explosion|riot|election|assassination|ballots?)\b",
         "Asks for a deceptive depiction of a real event.",
+    ),
+    ("violence", (CLIP,), phrases.KILLING, "Killing or torturing somebody."),
+    ("violence", (CLIP,), phrases.SHOT, "Shooting, stabbing or beating somebody in detail."),
+    ("violence", (CLIP,), phrases.WOUNDS, "Wounds and cut-off limbs."),
+    ("violence", (CLIP,), phrases.REMAINS, "Corpses and killing sprees."),
+    ("violence", (CLIP,), phrases.ATTACKS, "Attacks with weapons, self-harm and cruelty."),
+    ("violence", (CLIP,), phrases.CRUELTY, "Words that are said of nothing but cruelty."),
+    ("sexual", (CLIP,), phrases.UNDRESSED, "Nudity, or undressing."),
+    ("sexual", (CLIP,), phrases.SEX, "Sexual acts and adult entertainment."),
+    (
+        "prompt_injection",
+        (CLIP, CODE),
+        phrases.NEW_ORDERS,
+        "Tries to replace the instructions that came before.",
+    ),
+    ("prompt_injection", (CLIP, CODE), phrases.TELL, "Tries to read instructions that are not the user's."),
+    (
+        "jailbreak",
+        (CLIP, CODE),
+        phrases.UNBOUND,
+        "Asks the system to work without its rules, or to be one that has none.",
     ),
     *(
         (

@@ -1,7 +1,7 @@
 """The weekly evaluation: golden, adversarial and painted cases through the whole pipeline; resumable case by case.
 
-A case that must be blocked and would have been delivered halts the run at once: an incident, a critical event, and no
-deploy gate passes while that incident is open.
+A case that must be blocked and would have been delivered halts the run at once: an incident, a critical event, no
+deploy gate passes while that incident is open, and no clip is delivered before a person has looked at it.
 """
 
 import random
@@ -33,6 +33,7 @@ from generation.models import Kind, RegisteredModel
 from safety import incidents
 from safety.golden import pictures as golden_pictures
 from safety.models import SafetyIncident
+from safety.policy import holding
 from safety.prefilter.cascade import screen_prompt
 
 SEED = 920_001  # the same every week, so that two weeks differ in the model and in chance of none
@@ -198,7 +199,7 @@ def _store(case: EvaluationCase, found: dict, ms: int) -> None:
 
 
 def _halt(run: EvaluationRun, case: EvaluationCase) -> EvaluationRun:
-    """Something that must be blocked came through: nothing more is run."""
+    """Something that must be blocked came through: nothing more is run, nothing is delivered by itself."""
     what = f"{case.get_part_display()}, case {case.number} ({case.category})"
     evidence = {"run": run.pk, "case": case.number, "category": case.category, "scan": case.scan}
     evidence |= {"model": str(run.model), "golden_case": case.golden_case}
@@ -211,8 +212,11 @@ def _halt(run: EvaluationRun, case: EvaluationCase) -> EvaluationRun:
             subject=f"evaluation:{run.pk}:{case.number}",
             evidence=evidence,
             by="the weekly evaluation",
-            text=f"{what} would have been delivered. The run was halted; no deploy gate passes meanwhile.",
+            text=f"{what} would have been delivered. The run was halted, no deploy gate passes meanwhile, and every "
+            "clip goes to review until somebody undoes that on the page Policy.",
         )
+        reason = f"{run} let a clip through that must be blocked: people decide about every clip."
+        holding.hold_every_clip(weekly_plan.FRAME_CLASS.get(case.category), "the weekly evaluation", reason)
         operations.report("evaluation.halted", "critical", f"evaluation:{run.pk}", evidence)
     return run
 

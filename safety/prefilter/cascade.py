@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from safety.policy import suspensions as policy_suspensions
 from safety.prefilter import guard, scores, words
-from safety.prefilter.readings import readings
+from safety.prefilter.readings import for_scoring, readings
 from safety.prefilter.rules import CompiledRule, LiveText, live_text
 from safety.prefilter.scores import Hit, Scores
 from safety.scorer import asking
@@ -90,14 +90,15 @@ class Underway:
             "normalise": (normalised - loaded) * 1000,
             "rules": (loaded - began + time.perf_counter() - normalised) * 1000,
         }
-        self._question = None if self._rule else asking.begin(self._readings, kind, self._live.stages)
+        self._asked = for_scoring(text, kind, self._readings)
+        self._question = None if self._rule else asking.begin(self._asked, kind, self._live.stages)
 
     def finish(self) -> Screening:
         """Raises ApiError server_is_overloaded where the text couldn't be checked: it is never admitted then."""
         if self._rule:
             return _refused_by_rule(self._rule, self._live, self._ms)
         began = time.perf_counter()
-        found = asking.answer(self._question, self._readings, self.kind, self._live.stages)
+        found = asking.answer(self._question, self._asked, self.kind, self._live.stages)
         waited = (time.perf_counter() - began) * 1000
         ms = self._ms | found.ms
         # What the scorer doesn't account for is the way there and back, and the wait behind other texts.
@@ -149,7 +150,7 @@ def scored(text: str, kind: str) -> tuple[str, dict[str, dict[str, float]]]:
 
     Raises ApiError server_is_overloaded where the scorer doesn't answer.
     """
-    live, forms = live_text(kind), readings(text, words.costs())
+    live, forms = live_text(kind), for_scoring(text, kind, readings(text, words.costs()))
     found = asking.answer(asking.begin(forms, kind, live.stages), forms, kind, live.stages)
     return found.topic, found.stored()
 

@@ -11,11 +11,14 @@ from django.utils import timezone
 from accounts import batch
 from accounts.errors import ApiError
 from accounts.operations import Severity, report
+from safety import shipped
 from safety.models import Rule
 from safety.policy import rules as policy_rules
 from safety.policy import suspensions as policy_suspensions
 from safety.policy.suspensions import CategoryState
 from safety.prefilter import text_stages
+from safety.prefilter.folding import plain_letters
+from safety.prefilter.names import without_harmless_names
 from safety.prefilter.patterns import BadPattern, compile_pattern
 from safety.prefilter.text_stages import Stages
 
@@ -30,6 +33,9 @@ class CompiledRule:
     version: int
     category: str
     expression: object  # a compiled RE2 pattern
+    of_names: bool = (
+        False  # it shipped, and reads a text without the names that say nothing about public people
+    )
 
     def hits(self, text: str) -> bool:
         return self.expression.search(text) is not None
@@ -48,9 +54,14 @@ class RuleSet:
     patterns: tuple[str, ...] = ()  # as the rules were written
 
     def first_hit(self, texts: tuple[str, ...]) -> CompiledRule | None:
-        if self.combined is not None and all(self.combined.search(text) is None for text in texts):
+        named = tuple(dict.fromkeys(plain_letters(text) for text in texts))
+        every = tuple(dict.fromkeys((*texts, *named)))
+        if self.combined is not None and all(self.combined.search(text) is None for text in every):
             return None
-        return next((rule for rule in self.rules if any(rule.hits(text) for text in texts)), None)
+        named = tuple(map(without_harmless_names, every))
+        return next(
+            (rule for rule in self.rules if any(map(rule.hits, named if rule.of_names else texts))), None
+        )
 
 
 @dataclass(frozen=True)
@@ -105,7 +116,10 @@ def live_text(kind: str) -> LiveText:
 def rule_set(rows: Iterable[Rule], kind: str) -> RuleSet:
     """The rules of a kind compiled, child safety first. Raises ApiError as `live_rules`."""
     rows = sorted((row for row in rows if kind in row.kinds), key=lambda row: row.category != "child_safety")
-    rules = tuple(CompiledRule(row.pk, row.version, row.category, _compiled(row)) for row in rows)
+    rules = tuple(
+        CompiledRule(row.pk, row.version, row.category, _compiled(row), shipped.speaks_of_names(row))
+        for row in rows
+    )
     if not rows:
         return RuleSet(rules)
     try:

@@ -16,7 +16,7 @@ from safetensors.numpy import load
 from safety.scorer.features import BUCKETS, ngrams
 
 FOLDER = Path(__file__).resolve().parents[1] / "weights" / "text_filter"
-MEANING, LOOKS = 1.0, 0.5  # how much of each goes into the features
+MEANING, LOOKS = 1.0, 0.35  # how much of each goes into the features
 BENIGN = "benign"
 
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 
 from safety import shipped
 from safety.prefilter import shipped_examples, words
+from safety.prefilter.names import name_rules, public_people
 from safety.prefilter.normalise import normalise
-from safety.prefilter.patterns import compile_pattern
-from safety.prefilter.readings import readings
+from safety.prefilter.readings import for_scoring, readings
+from safety.prefilter.rules import rule_set
 from safety.scorer.engine import Engine
 from safety.training.text_set import Labelled
 
@@ -33,28 +34,44 @@ class Tally:
         return self.wrongly[category] / self.benign if self.benign else 0.0
 
 
-class Filter:
-    """The filter as a new installation has it."""
+@dataclass(frozen=True)
+class _ShippedRule:
+    """As a row of `safety_rule` that a new installation has."""
 
-    def __init__(self, engine: Engine) -> None:
+    pk: int
+    category: str
+    kinds: tuple[str, ...]
+    pattern: str
+    version: int = 1
+    author: str = shipped.AUTHOR
+
+
+class Filter:
+    """The filter as a new installation has it; with `listed` false without its list of people known worldwide."""
+
+    def __init__(self, engine: Engine, listed: bool = True) -> None:
         self.engine = engine
-        self._rules = [
-            (kinds, category, compile_pattern(pattern)) for category, kinds, pattern, _ in shipped.RULES
+        names = {pattern for _, pattern in name_rules(public_people())}
+        rows = [
+            _ShippedRule(number, category, kinds, pattern)
+            for number, (category, kinds, pattern, _) in enumerate(shipped.RULES)
+            if listed or pattern not in names
         ]
-        self._rules.sort(key=lambda rule: rule[1] != "child_safety")
+        self._rules = {kind: rule_set(rows, kind) for kind in ("clip", "code")}
 
     def verdict(self, text: str, kind: str) -> tuple[str, str] | None:
         """(stage, category) of the refusal, None where it passes."""
         read = readings(text, words.costs())
-        for kinds, category, pattern in self._rules:
-            if kind in kinds and any(pattern.search(one) for one in dict.fromkeys((*read, text))):
-                return "rules", category
+        rule = self._rules[kind].first_hit(tuple(dict.fromkeys((*read, text))))
+        if rule is not None:
+            return "rules", rule.category
         rows = [
             [number, category, normalise(example)]
             for number, (category, kinds, example) in enumerate(shipped_examples.EXAMPLES)
             if kind in kinds
         ]
-        question = {"op": "score", "kind": kind, "texts": list(read), "examples": kind, "example_rows": rows}
+        question = {"op": "score", "kind": kind, "texts": list(for_scoring(text, kind, read))}
+        question |= {"examples": kind, "example_rows": rows}
         (answer,) = self.engine.answer([question])
         order = sorted(answer["scores"], key=lambda name: name != "child_safety")
         for name in order:

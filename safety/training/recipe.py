@@ -12,11 +12,13 @@ from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import save
+from scipy import sparse
 
 from safety.prefilter.normalise import normalise
 from safety.prefilter.prose import passages
 from safety.prefilter.shipped_examples import EXAMPLES
-from safety.scorer.classifier import BENIGN, features
+from safety.scorer.classifier import BENIGN, LOOKS, MEANING
+from safety.scorer.features import ngrams
 from safety.training.text_set import Labelled, expand
 
 PER_TEMPLATE = {"train": 60, "calibration": 60, "frozen": 40}
@@ -32,21 +34,20 @@ CATEGORIES = {
     ),
     "code": ("child_safety", "jailbreak", "prompt_injection"),
 }
-STRENGTH = 20.0  # 1 / regularisation, of the softmax over categories
+STRENGTH = 10.0  # 1 / regularisation, of the softmax over categories
 FOLDS = 3
 UNTOLD = "any"  # the topic of benign texts whose topic nobody told
-IN_SAMPLE = 0.998  # of the benign training texts stay below the in-sample bound
-BENIGN_REFUSED = 0.004  # of the benign texts a category may refuse so many where that is what recall costs
+BENIGN_REFUSED = 0.003  # of the benign texts a category may refuse so many where that is what recall costs
 
 Encode = Callable[[list[str]], np.ndarray]
 
 
 @dataclass(frozen=True)
 class Split:
-    """A split as the classifier sees it: rows of features, and what each is."""
+    """A split as the classifier sees it: rows of features, nearly all of them zero, and what each is."""
 
     texts: list[Labelled]
-    rows: np.ndarray
+    rows: sparse.csr_matrix
 
     @property
     def categories(self) -> np.ndarray:
@@ -63,18 +64,23 @@ def reading(one: Labelled) -> str:
 def split(name: str, encode: Encode) -> Split:
     texts = expand(name, per_template=PER_TEMPLATE[name])
     readings = [reading(one) for one in texts]
-    return Split(texts, features(encode(readings), readings))
+    return Split(texts, _rows(encode(readings), readings))
+
+
+def _rows(vectors: np.ndarray, readings: list[str]) -> sparse.csr_matrix:
+    """As `classifier.features`: float32 [texts, width + BUCKETS]."""
+    looks = sparse.vstack([sparse.csr_matrix(LOOKS * ngrams(text)) for text in readings])
+    return sparse.hstack([MEANING * vectors, looks]).tocsr().astype(np.float32)
 
 
 def train(encode: Encode, fingerprint: str, folder: Path, say: Callable[[str], None]) -> dict:
     """Make weights and manifest in `folder`; the manifest."""
     learnt, calibrated = split("train", encode), split("calibration", encode)
-    whole = Split(learnt.texts + calibrated.texts, np.vstack([learnt.rows, calibrated.rows]))
+    whole = Split(learnt.texts + calibrated.texts, sparse.vstack([learnt.rows, calibrated.rows]).tocsr())
     say(f"fitting on {len(whole.texts)} texts")
     order = [*CATEGORIES["clip"], BENIGN]
     leads = _leads(whole, order, say)
     blocking = _softmax(whole.rows, whole.categories, order, STRENGTH)
-    leads = _halfway(whole, blocking, order, leads)
     harmless = [
         place
         for place, one in enumerate(whole.texts)
@@ -90,7 +96,9 @@ def train(encode: Encode, fingerprint: str, folder: Path, say: Callable[[str], N
     return _write(folder, tensors, leads, topics, fingerprint, len(whole.texts))
 
 
-def _softmax(rows: np.ndarray, wanted: np.ndarray, order: Sequence[str], strength: float) -> np.ndarray:
+def _softmax(
+    rows: sparse.csr_matrix, wanted: np.ndarray, order: Sequence[str], strength: float
+) -> np.ndarray:
     """float32 [features + 1, classes] in the given order; the last row is the intercept."""
     from sklearn.linear_model import LogisticRegression
 
@@ -115,8 +123,7 @@ def _leads(whole: Split, order: list[str], say: Callable[[str], None]) -> dict[s
         found[kind] = {}
         for name in names:
             own = lead[:, order.index(name)]
-            # Prose in code is judged as any other: with so few kinds of benign code, its points lean on clips too.
-            counted = kinds == kind if kind == "clip" else np.isin(kinds, ("clip", "code"))
+            counted = kinds == kind
             harmless = own[counted & (whole.categories == BENIGN)]
             meant = own[counted & (whole.categories == name)]
             found[kind][name] = round(_between(harmless, meant), 4)
@@ -125,26 +132,7 @@ def _leads(whole: Split, order: list[str], say: Callable[[str], None]) -> dict[s
             say(
                 f"{kind} {name}: lead {found[kind][name]:.2f}, recall {recall:.4f}, refused {refused:.4f} (left out)"
             )
-    for name in set(found["code"]) - {"child_safety"}:
-        # Benign code that sounds like an attack is rare in the sets and weighs much here, and the last fit has seen it.
-        found["code"][name] = round((found["code"][name] + found["clip"][name]) / 2, 4)
     return found
-
-
-def _halfway(
-    whole: Split, blocking: np.ndarray, order: list[str], leads: dict[str, dict[str, float]]
-) -> dict[str, dict[str, float]]:
-    """Child safety, where a miss is worst: halfway to where the last fit would refuse a benign text it has seen."""
-    name = "child_safety"
-    raw = whole.rows @ blocking[:-1] + blocking[-1]
-    own = raw[:, order.index(name)] - raw[:, -1]
-    kinds = np.array([one.kind for one in whole.texts])
-    trained = np.array([one.split == "train" for one in whole.texts])
-    lowered = {kind: dict(names) for kind, names in leads.items()}
-    for kind, names in leads.items():
-        harmless = own[(kinds == kind) & trained & (whole.categories == BENIGN)]
-        lowered[kind][name] = round((names[name] + float(np.quantile(harmless, IN_SAMPLE))) / 2, 4)
-    return lowered
 
 
 def _between(harmless: np.ndarray, meant: np.ndarray) -> float:

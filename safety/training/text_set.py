@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parents[1] / "text_sets"
-SPLITS = ("train", "calibration", "frozen")
+SPLITS = ("train", "calibration", "development", "frozen")
 SLOT = re.compile(r"\[\[(\w+)\]\]")
 
 

@@ -9,13 +9,17 @@ from django.core.management import CommandError, call_command
 from django.db import IntegrityError, ProgrammingError, connection, transaction
 from django.utils import timezone
 
-from accounts.models import OperationalEvent
+from accounts import actions
+from accounts.models import AuditEntry, OperationalEvent, StaffRole, User
 from generation.evaluation import alignment, release_gate, weekly, weekly_figures, weekly_plan
 from generation.evaluation.case_records import EvaluationCase, EvaluationRun
 from generation.models import RegisteredModel
 from generation.revisions import loading
 from safety import incidents
 from safety.models import Credential, SafetyIncident, Scan
+from safety.policy import scans
+from safety.policy.actions import ChangeScanPolicy
+from safety.policy.records import ReviewLevel
 from safety.postfilter import gates
 from tests.generation.api_stage import media_folder
 from tests.generation.painter import WorldPainter
@@ -49,6 +53,11 @@ def shipped() -> RegisteredModel:
 def carried_out(engine: WorldPainter) -> EvaluationRun:
     run = weekly.begin(shipped(), True, "a test")
     return weekly.carry_out(run, lambda model, precision: engine, lambda done, of: None)
+
+
+def levels_that_review_every_clip() -> set[str]:
+    stance = scans.in_force(timezone.now())
+    return {name for name in scans.LEVELS if stance.level(name) == ReviewLevel.EVERYTHING}
 
 
 class TestRun:
@@ -120,6 +129,14 @@ class TestHalt:
             "open",
         )
         assert incident.evidence["case"] == case.number
+        assert levels_that_review_every_clip() != set()
+        entries = list(AuditEntry.objects.filter(action="safety.scans"))
+        assert {entry.actor_name for entry in entries} == {"the weekly evaluation"}
+        person = User.objects.create(email="safety@example.com")
+        StaffRole.objects.create(user=person, role="trust_safety")
+        for entry in entries:
+            actions.revert(ChangeScanPolicy.of_entry(entry), entry, person, "the gate is mended")
+        assert levels_that_review_every_clip() == set()
         assert OperationalEvent.objects.get(kind="evaluation.halted").severity == "critical"
         with pytest.raises(ProgrammingError, match="Cannot update"), transaction.atomic():
             EvaluationRun.objects.filter(pk=run.pk).update(state="passed", missed=[])

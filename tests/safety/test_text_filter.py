@@ -13,13 +13,9 @@ from safety.training.text_set import expand
 
 MOST_WRONG = 0.01
 LEAST_RECALL = 0.99
+MOST_WRONG_IN_ALL = 0.01  # of a kind's benign texts, whatever they are refused as
 # Where the shipped filter falls short of the aim (docs/safety-text.md); raise these with better weights.
-SHORT_OF_IT = {
-    ("clip", "likeness"): 0.97,
-    ("clip", "violence"): 0.95,
-    ("code", "jailbreak"): 0.96,
-    ("code", "prompt_injection"): 0.91,
-}
+SHORT_OF_IT = {("clip", "violence"): 0.97}
 LEAST_RECALL_DISGUISED = 0.97
 
 
@@ -35,6 +31,7 @@ def require(found: dict[str, measure.Tally], slack: float, wrong: float) -> None
             least = SHORT_OF_IT.get((kind, category), LEAST_RECALL) - slack
             assert tally.recall(category) >= least, said
             assert tally.wrong_share(category) < wrong, said
+        assert tally.wrongly.total() / tally.benign < max(wrong, MOST_WRONG_IN_ALL), said
 
 
 def test_a_few_frozen_texts_of_each_template(shipped):

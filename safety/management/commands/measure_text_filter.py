@@ -4,7 +4,7 @@ import os
 
 from django.core.management.base import BaseCommand
 
-SPLITS = ("train", "calibration", "frozen")
+SPLITS = ("train", "calibration", "development", "frozen")
 
 
 class Command(BaseCommand):
@@ -14,12 +14,24 @@ class Command(BaseCommand):
     def add_arguments(self, parser) -> None:
         parser.add_argument("--split", choices=SPLITS, default="frozen")
         parser.add_argument("--per-template", type=int, default=40, help="texts of each template, at most")
+        parser.add_argument(
+            "--without-names", action="store_true", help="without the list of people known worldwide"
+        )
         parser.add_argument("--disguised", action="store_true", help="hide the texts in every known way")
         parser.add_argument(
             "--misses", action="store_true", help="print what was judged wrongly (not for frozen)"
         )
 
-    def handle(self, *args, split: str, per_template: int, disguised: bool, misses: bool, **options) -> None:
+    def handle(
+        self,
+        *args,
+        split: str,
+        per_template: int,
+        without_names: bool,
+        disguised: bool,
+        misses: bool,
+        **options,
+    ) -> None:
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         from django.conf import settings
 
@@ -28,7 +40,7 @@ class Command(BaseCommand):
         from safety.training.disguises import DISGUISES
         from safety.training.text_set import expand
 
-        under = measure.Filter(Engine(settings.SCORER_MODEL))
+        under = measure.Filter(Engine(settings.SCORER_MODEL), listed=not without_names)
         texts = expand(split, per_template=per_template)
         if disguised:
             meant = [one for one in texts if one.category]
