@@ -11,6 +11,8 @@ import pgtrigger.migrations
 from django.conf import settings
 from django.db import migrations, models
 
+from accounts.together import Together
+
 
 class Migration(migrations.Migration):
 
@@ -174,6 +176,7 @@ class Migration(migrations.Migration):
                 'constraints': [models.CheckConstraint(condition=models.Q(('kind__regex', '\\S')), name='operational_event_named'), models.CheckConstraint(condition=models.Q(('severity__in', ['info', 'warning', 'error', 'critical'])), name='operational_event_severity_known')],
             },
         ),
+        Together([
         pgtrigger.migrations.AddTrigger(
             model_name='operationalevent',
             trigger=pgtrigger.compiler.Trigger(name='append_only', sql=pgtrigger.compiler.UpsertTriggerSql(func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete rows from % table', TG_TABLE_NAME;", hash='45d22bda6732d2ce71982d235500c14c467396d4', operation='UPDATE OR DELETE', pgid='pgtrigger_append_only_b9637', table='accounts_operationalevent', when='BEFORE')),
@@ -362,4 +365,5 @@ class Migration(migrations.Migration):
             model_name='tierterms',
             trigger=pgtrigger.compiler.Trigger(name='no_truncate', sql=pgtrigger.compiler.UpsertTriggerSql(func="RAISE EXCEPTION 'Cannot truncate the append-only table %', TG_TABLE_NAME;", hash='6b87506795b5f95dbc55d549f8e20d9efa5683f8', level='STATEMENT', operation='TRUNCATE', pgid='pgtrigger_no_truncate_526d5', table='accounts_tierterms', when='BEFORE')),
         ),
+        ]),
     ]

@@ -7,6 +7,8 @@ import pgtrigger.migrations
 from django.conf import settings
 from django.db import migrations, models
 
+from accounts.together import Together
+
 
 class Migration(migrations.Migration):
 
@@ -43,6 +45,7 @@ class Migration(migrations.Migration):
                 'constraints': [models.CheckConstraint(condition=models.Q(models.Q(('state__in', ['approved', 'rejected']), _negated=True), models.Q(('decided_by__isnull', False), models.Q(('decided_by', models.F('requested_by')), _negated=True)), _connector='OR'), name='approval_by_a_second_person'), models.CheckConstraint(condition=models.Q(models.Q(('state', 'withdrawn'), _negated=True), models.Q(('decided_by__isnull', False), ('decided_by', models.F('requested_by'))), _connector='OR'), name='approval_withdrawn_by_who_asked'), models.CheckConstraint(condition=models.Q(models.Q(('state', 'approved'), _negated=True), models.Q(('decided_at__isnull', False), ('decided_at__lt', models.F('expires_at'))), _connector='OR'), name='approval_decided_in_time'), models.CheckConstraint(condition=models.Q(models.Q(('decided_at__isnull', True), ('decided_by__isnull', True), ('state', 'pending')), models.Q(('decided_at__isnull', False), ('decided_by__isnull', True), ('state', 'expired')), models.Q(('decided_at__isnull', False), ('state__in', ['approved', 'rejected', 'withdrawn']), ('decision_reason__regex', '\\S')), _connector='OR'), name='approval_state_whole'), models.CheckConstraint(condition=models.Q(models.Q(('entry__isnull', False), ('state', 'approved')), models.Q(models.Q(('state', 'approved'), _negated=True), ('entry__isnull', True)), _connector='OR'), name='approval_done_if_and_only_if_approved'), models.CheckConstraint(condition=models.Q(('reason__regex', '\\S')), name='approval_reason_written'), models.CheckConstraint(condition=models.Q(('expires_at__gt', models.F('requested_at'))), name='approval_expires_later'), models.UniqueConstraint(condition=models.Q(('state', 'pending')), fields=('digest',), name='approval_waits_once')],
             },
         ),
+        Together([
         pgtrigger.migrations.AddTrigger(
             model_name='approval',
             trigger=pgtrigger.compiler.Trigger(name='request_is_fixed', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD."action" IS DISTINCT FROM (NEW."action") OR OLD."target" IS DISTINCT FROM (NEW."target") OR OLD."role" IS DISTINCT FROM (NEW."role") OR OLD."organization_id" IS DISTINCT FROM (NEW."organization_id") OR OLD."payload" IS DISTINCT FROM (NEW."payload") OR OLD."digest" IS DISTINCT FROM (NEW."digest") OR OLD."preview" IS DISTINCT FROM (NEW."preview") OR OLD."limit" IS DISTINCT FROM (NEW."limit") OR OLD."reason" IS DISTINCT FROM (NEW."reason") OR OLD."action_expires_at" IS DISTINCT FROM (NEW."action_expires_at") OR OLD."requested_by_id" IS DISTINCT FROM (NEW."requested_by_id") OR OLD."requested_at" IS DISTINCT FROM (NEW."requested_at") OR OLD."expires_at" IS DISTINCT FROM (NEW."expires_at"))', func="RAISE EXCEPTION 'pgtrigger: Cannot update rows from % table', TG_TABLE_NAME;", hash='e084f14e5b560f82c8466ead3aa9209a7f2c9fa6', operation='UPDATE', pgid='pgtrigger_request_is_fixed_94717', table='accounts_approval', when='BEFORE')),
@@ -55,4 +58,5 @@ class Migration(migrations.Migration):
             model_name='approval',
             trigger=pgtrigger.compiler.Trigger(name='no_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func="RAISE EXCEPTION 'pgtrigger: Cannot delete rows from % table', TG_TABLE_NAME;", hash='205d3f98b06b757a201dc82a9bd399a48433951e', operation='DELETE', pgid='pgtrigger_no_delete_a9d9e', table='accounts_approval', when='BEFORE')),
         ),
+        ]),
     ]

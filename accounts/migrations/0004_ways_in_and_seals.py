@@ -9,6 +9,8 @@ import pgtrigger.migrations
 from django.conf import settings
 from django.db import migrations, models
 
+from accounts.together import Together
+
 
 class Migration(migrations.Migration):
 
@@ -102,6 +104,7 @@ class Migration(migrations.Migration):
             model_name='apikey',
             name='identity_is_fixed',
         ),
+        Together([
         migrations.AddField(
             model_name='apikey',
             name='expires_at',
@@ -289,4 +292,5 @@ class Migration(migrations.Migration):
             model_name='registration',
             trigger=pgtrigger.compiler.Trigger(name='count_of_the_day', sql=pgtrigger.compiler.UpsertTriggerSql(declare='DECLARE cap integer;', func="\n                    NEW.day := (clock_timestamp() AT TIME ZONE 'UTC')::date;\n                    INSERT INTO accounts_signupday AS counted (day, made) VALUES (NEW.day, 1)\n                    ON CONFLICT (day) DO UPDATE SET made = counted.made + 1\n                    RETURNING made INTO NEW.number;\n                    SELECT daily_cap INTO cap FROM accounts_signuppolicy ORDER BY id DESC LIMIT 1;\n                    IF cap IS NOT NULL AND NEW.number > cap THEN\n                        RAISE EXCEPTION 'the cap of % new organizations on % is reached', cap, NEW.day\n                        USING ERRCODE = 'check_violation', CONSTRAINT = 'sign_up_daily_cap';\n                    END IF;\n                    RETURN NEW;\n                ", hash='40facbb2e20d0ecb2f2c568d42363123dc498ee8', operation='INSERT', pgid='pgtrigger_count_of_the_day_44c58', table='accounts_registration', when='BEFORE')),
         ),
+        ]),
     ]

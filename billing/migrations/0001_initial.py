@@ -8,6 +8,8 @@ import uuid
 from django.conf import settings
 from django.db import migrations, models
 
+from accounts.together import Together
+
 
 class Migration(migrations.Migration):
 
@@ -164,6 +166,7 @@ class Migration(migrations.Migration):
                 ('price_version', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.priceversion')),
             ],
         ),
+        Together([
         pgtrigger.migrations.AddTrigger(
             model_name='priceversion',
             trigger=pgtrigger.compiler.Trigger(name='append_only', sql=pgtrigger.compiler.UpsertTriggerSql(func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete rows from % table', TG_TABLE_NAME;", hash='ec94a637f62dae2b907f2ae66b510f0e01324b6e', operation='UPDATE OR DELETE', pgid='pgtrigger_append_only_cc7c9', table='billing_priceversion', when='BEFORE')),
@@ -448,4 +451,5 @@ class Migration(migrations.Migration):
             model_name='charge',
             trigger=pgtrigger.compiler.Trigger(name='is_what_was_captured', sql=pgtrigger.compiler.UpsertTriggerSql(constraint='CONSTRAINT', declare='DECLARE matching bigint;', func="\n            SELECT count(*) INTO matching FROM billing_usageevent u JOIN billing_hold h ON h.id = u.hold_id\n             WHERE u.id = NEW.usage_event_id AND u.organization_id = NEW.organization_id\n               AND h.organization_id = NEW.organization_id\n               AND h.state <> 'open' AND h.captured = NEW.amount AND h.amount = NEW.quoted;\n            IF matching <> 1 THEN\n                RAISE EXCEPTION 'charge % is not what its hold captured', NEW.id\n                    USING ERRCODE = 'check_violation';\n            END IF;\n            RETURN NULL;\n            ", hash='b848ff378c8aa35ee38d6633b943502aa118e97d', operation='INSERT', pgid='pgtrigger_is_what_was_captured_e0167', table='billing_charge', timing='DEFERRABLE INITIALLY DEFERRED', when='AFTER')),
         ),
+        ]),
     ]

@@ -11,6 +11,8 @@ import uuid
 from django.conf import settings
 from django.db import migrations, models
 
+from accounts.together import Together
+
 
 class Migration(migrations.Migration):
 
@@ -298,6 +300,7 @@ class Migration(migrations.Migration):
             model_name='account',
             name='account_promotions_left',
         ),
+        Together([
         migrations.AddField(
             model_name='hold',
             name='expires_at',
@@ -333,6 +336,7 @@ class Migration(migrations.Migration):
             name='overage_month',
             field=models.DateField(null=True),
         ),
+        ]),
         migrations.AlterField(
             model_name='account',
             name='kind',
@@ -363,6 +367,7 @@ class Migration(migrations.Migration):
             name='outcome',
             field=models.CharField(choices=[('delivered', 'Delivered'), ('cached', 'Served from the cache'), ('cancelled', 'Cancelled'), ('failed', 'Failed'), ('blocked', 'Blocked')], max_length=10),
         ),
+        Together([
         migrations.AddIndex(
             model_name='account',
             index=models.Index(condition=models.Q(('balance__gt', 0), ('kind__in', ['promotional', 'overage'])), fields=['organization', 'expires_at'], name='account_expiring_left'),
@@ -1109,4 +1114,5 @@ class Migration(migrations.Migration):
             model_name='slacredit',
             trigger=pgtrigger.compiler.Trigger(name='brought_its_credits', sql=pgtrigger.compiler.UpsertTriggerSql(constraint='CONSTRAINT', declare='DECLARE given numeric;', func="\n        SELECT coalesce(sum(e.amount), 0) INTO given\n          FROM billing_transaction t JOIN billing_entry e ON e.transaction_id = t.id\n          JOIN billing_account a ON a.id = e.account_id\n         WHERE t.id = NEW.transaction_id AND t.organization_id = NEW.organization_id\n           AND a.organization_id = t.organization_id AND a.kind IN ('purchased', 'promotional', 'overage');\n        IF given <> (NEW.amount) THEN\n            RAISE EXCEPTION '% % is not what its transaction brought (%)', TG_TABLE_NAME, NEW.id, given\n                USING ERRCODE = 'check_violation';\n        END IF;\n    RETURN NULL;", hash='3566e93929afff82ac17b31d34b29403bd8f8100', operation='INSERT', pgid='pgtrigger_brought_its_credits_497d8', table='billing_slacredit', timing='DEFERRABLE INITIALLY DEFERRED', when='AFTER')),
         ),
+        ]),
     ]

@@ -4,6 +4,8 @@ import django.db.models.functions.datetime
 from django.conf import settings
 from django.db import migrations, models
 
+from accounts.together import Together
+
 
 class Migration(migrations.Migration):
 
@@ -34,6 +36,7 @@ class Migration(migrations.Migration):
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
             ],
         ),
+        Together([
         migrations.AddField(
             model_name='autotopup',
             name='failed_at',
@@ -62,4 +65,5 @@ class Migration(migrations.Migration):
             model_name='sandboxevent',
             index=models.Index(models.F('due_at'), condition=models.Q(('delivered_at__isnull', True)), name='sandbox_event_due'),
         ),
+        ]),
     ]

@@ -5,6 +5,8 @@ import pgtrigger.compiler
 import pgtrigger.migrations
 from django.db import migrations
 
+from accounts.together import Together
+
 
 class Migration(migrations.Migration):
 
@@ -17,6 +19,7 @@ class Migration(migrations.Migration):
             model_name='priceversion',
             name='append_only',
         ),
+        Together([
         migrations.AddIndex(
             model_name='transaction',
             index=django.contrib.postgres.indexes.BrinIndex(autosummarize=True, fields=['at'], name='transaction_by_time'),
@@ -33,4 +36,5 @@ class Migration(migrations.Migration):
             model_name='priceversion',
             trigger=pgtrigger.compiler.Trigger(name='kept_once_in_force', sql=pgtrigger.compiler.UpsertTriggerSql(condition="WHEN (OLD.effective_from <= clock_timestamp() + interval '5 seconds')", func="RAISE EXCEPTION 'pgtrigger: Cannot delete rows from % table', TG_TABLE_NAME;", hash='bf087cedc67822c3490d9ef60c9e70ad5de37c4a', operation='DELETE', pgid='pgtrigger_kept_once_in_force_9a447', table='billing_priceversion', when='BEFORE')),
         ),
+        ]),
     ]

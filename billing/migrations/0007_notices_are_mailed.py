@@ -4,6 +4,8 @@ import pgtrigger.compiler
 import pgtrigger.migrations
 from django.db import migrations, models
 
+from accounts.together import Together
+
 
 class Migration(migrations.Migration):
 
@@ -13,6 +15,7 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        Together([
         migrations.AddIndex(
             model_name='notice',
             index=models.Index(condition=models.Q(('read_at__isnull', True)), fields=['organization'], name='notice_unread'),
@@ -21,4 +24,5 @@ class Migration(migrations.Migration):
             model_name='notice',
             trigger=pgtrigger.compiler.Trigger(name='is_mailed', sql=pgtrigger.compiler.UpsertTriggerSql(func="\n                INSERT INTO accounts_outboxevent (topic, key, payload, organization_id)\n                VALUES ('notice.mail', NEW.id::text, jsonb_build_object('notice', NEW.id), NEW.organization_id)\n                ON CONFLICT (topic, key) DO NOTHING;\n                RETURN NULL;\n            ", hash='a311c177cbe9da3245602b8d454b3cd338dfcc93', operation='INSERT', pgid='pgtrigger_is_mailed_945d2', table='billing_notice', when='AFTER')),
         ),
+        ]),
     ]

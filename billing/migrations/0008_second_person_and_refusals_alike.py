@@ -6,6 +6,8 @@ import pgtrigger.migrations
 from django.conf import settings
 from django.db import migrations, models
 
+from accounts.together import Together
+
 
 class Migration(migrations.Migration):
 
@@ -28,6 +30,7 @@ class Migration(migrations.Migration):
             model_name='raterefusals',
             name='rate_refusals_once',
         ),
+        Together([
         migrations.AddField(
             model_name='billingsettings',
             name='approved_by',
@@ -98,4 +101,5 @@ class Migration(migrations.Migration):
             model_name='refund',
             constraint=models.CheckConstraint(condition=models.Q(('approved_by__isnull', True), models.Q(('approved_by', models.F('requested_by')), _negated=True), _connector='OR'), name='refund_not_self_approved'),
         ),
+        ]),
     ]

@@ -7,6 +7,8 @@ import uuid
 from django.conf import settings
 from django.db import migrations, models
 
+from accounts.together import Together
+
 
 class Migration(migrations.Migration):
 
@@ -237,6 +239,7 @@ class Migration(migrations.Migration):
                 'constraints': [models.CheckConstraint(condition=models.Q(('reason__regex', '\\S')), name='laneoverride_reason_written'), models.CheckConstraint(condition=models.Q(('author_kind__in', ['operator', 'auto_raise', 'runbook']), ('author__regex', '\\S')), name='laneoverride_author_known'), models.CheckConstraint(condition=models.Q(('expires_at__isnull', True), ('expires_at__gt', models.F('created_at')), _connector='OR'), name='laneoverride_expires_later'), models.CheckConstraint(condition=models.Q(models.Q(('removed_at__isnull', True), ('removed_by', '')), models.Q(('removed_at__isnull', False), ('removed_by__regex', '\\S')), _connector='OR'), name='laneoverride_removed_by_someone'), models.CheckConstraint(condition=models.Q(('field__in', ('weight', 'floor', 'max_running'))), name='lane_override_field_known')],
             },
         ),
+        Together([
         migrations.AddConstraint(
             model_name='lane',
             constraint=models.UniqueConstraint(fields=('pool', 'tier'), name='one_lane_per_pool_and_tier'),
@@ -309,4 +312,5 @@ class Migration(migrations.Migration):
             model_name='attempt',
             constraint=models.UniqueConstraint(condition=models.Q(('ended_at', None)), fields=('job',), name='one_live_attempt_per_job'),
         ),
+        ]),
     ]

@@ -3,6 +3,8 @@
 import django.db.models.functions.datetime
 from django.db import migrations, models
 
+from accounts.together import Together
+
 
 class Migration(migrations.Migration):
 
@@ -12,6 +14,7 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        Together([
         migrations.AddField(
             model_name='attempt',
             name='checkpoint_bytes',
@@ -101,4 +104,5 @@ class Migration(migrations.Migration):
             model_name='attempt',
             constraint=models.CheckConstraint(condition=models.Q(models.Q(('preempt_reason', ''), ('preempt_requested_at', None)), models.Q(('preempt_reason__regex', '\\S'), ('preempt_requested_at__isnull', False)), _connector='OR'), name='preemption_has_its_reason'),
         ),
+        ]),
     ]

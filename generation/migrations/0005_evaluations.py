@@ -6,6 +6,8 @@ import pgtrigger.compiler
 import pgtrigger.migrations
 from django.db import migrations, models
 
+from accounts.together import Together
+
 
 class Migration(migrations.Migration):
     dependencies = [
@@ -113,6 +115,7 @@ class Migration(migrations.Migration):
                 ],
             },
         ),
+        Together([
         pgtrigger.migrations.AddTrigger(
             model_name="evaluation",
             trigger=pgtrigger.compiler.Trigger(
@@ -152,4 +155,5 @@ class Migration(migrations.Migration):
                 fields=("worker", "model", "precision"), name="one_load_per_worker"
             ),
         ),
+        ]),
     ]

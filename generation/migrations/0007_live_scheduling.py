@@ -4,6 +4,8 @@ import django.db.models.deletion
 import django.db.models.functions.datetime
 from django.db import migrations, models
 
+from accounts.together import Together
+
 
 # An override is history: it is never deleted or altered, and its removal is noted once.
 GUARDS = """
@@ -142,6 +144,7 @@ class Migration(migrations.Migration):
                 ('high_s', models.FloatField()),
             ],
         ),
+        Together([
         migrations.AddField(
             model_name='job',
             name='repeat_of',
@@ -240,6 +243,7 @@ class Migration(migrations.Migration):
             model_name='raiseruleoverride',
             constraint=models.CheckConstraint(condition=models.Q(('field__in', ('enabled', 'threshold_s', 'step', 'limit', 'pause_s', 'hold_s', 'quiet_s'))), name='raise_rule_override_field_known'),
         ),
+        ]),
         migrations.RunPython(ship, migrations.RunPython.noop),
         migrations.RunSQL(GUARDS, UNGUARD),
     ]

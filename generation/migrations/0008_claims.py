@@ -6,6 +6,8 @@ No rows change here, so that the tables can; migration 0009 counts what runs.
 import django.db.models.deletion
 from django.db import migrations, models
 
+from accounts.together import Together
+
 
 class Migration(migrations.Migration):
 
@@ -26,6 +28,7 @@ class Migration(migrations.Migration):
             model_name='laneorganization',
             name='lane_organization_waiting',
         ),
+        Together([
         migrations.AddField(
             model_name='lane',
             name='at_cap_under',
@@ -51,6 +54,7 @@ class Migration(migrations.Migration):
             name='capacity_units_micro',
             field=models.BigIntegerField(null=True),
         ),
+        ]),
         migrations.AlterField(
             model_name='attempt',
             name='lane',
@@ -71,6 +75,7 @@ class Migration(migrations.Migration):
             name='organization',
             field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='jobs', to='accounts.organization'),
         ),
+        Together([
         migrations.AddIndex(
             model_name='job',
             index=models.Index(condition=models.Q(('state', 'queued')), fields=['lane', 'organization', '-ahead_of_lane', 'queued_at', 'id'], name='job_next_in_lane'),
@@ -103,4 +108,5 @@ class Migration(migrations.Migration):
             model_name='pool',
             constraint=models.CheckConstraint(condition=models.Q(('capacity_units_micro__gt', 0)), name='pool_capacity_positive'),
         ),
+        ]),
     ]

@@ -4,6 +4,8 @@ import django.contrib.postgres.fields
 from django.db import migrations, models
 from django.db.models import Q, Value
 
+from accounts.together import Together
+
 GUARDS = r"""
 -- A repeat ran nothing itself: what lets it out is the clip it repeats, which must be deliverable now.
 CREATE FUNCTION generation_assert_repeatable(job generation_job) RETURNS void LANGUAGE plpgsql AS $$
@@ -105,6 +107,7 @@ SLUGS = django.contrib.postgres.fields.ArrayField(base_field=models.SlugField(),
 class Migration(migrations.Migration):
     dependencies = [("generation", "0009_claim_counts")]
     operations = [
+        Together([
         migrations.AddField(
             model_name="endpointload",
             name="capacity_units_micro",
@@ -123,6 +126,7 @@ class Migration(migrations.Migration):
                 base_field=models.SlugField(), db_default=Value([], SLUGS), size=None
             ),
         ),
+        ]),
         migrations.RemoveConstraint(model_name="pooloverride", name="pool_override_field_known"),
         migrations.AddConstraint(
             model_name="pooloverride",

@@ -2,6 +2,8 @@
 
 from django.db import migrations, models
 
+from accounts.together import Together
+
 GUARDS = """
 CREATE FUNCTION generation_only_under_the_fence() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -51,7 +53,9 @@ DROP FUNCTION generation_only_under_the_fence();
 class Migration(migrations.Migration):
     dependencies = [("generation", "0010_repeats_and_routes")]
     operations = [
+        Together([
         migrations.AddField("lane", "owed", models.FloatField(db_default=0.0)),
         migrations.AddField("laneorganization", "owed", models.FloatField(db_default=0.0)),
+        ]),
         migrations.RunSQL(GUARDS, UNGUARD),
     ]

@@ -3,6 +3,8 @@
 import django.db.models.deletion
 from django.db import migrations, models
 
+from accounts.together import Together
+
 GUARDS = r"""
 -- A job that begins from a picture waits in screening, and is queued only by a passed scan of exactly that picture.
 CREATE FUNCTION generation_input_is_screened() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -79,6 +81,7 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        Together([
         migrations.AddField(
             model_name='attempt',
             name='saved_gpu_ms',
@@ -88,6 +91,7 @@ class Migration(migrations.Migration):
             model_name='attempt',
             index=models.Index(condition=models.Q(('saved_gpu_ms__gt', 0)), fields=['ended_at'], name='attempt_saved'),
         ),
+        ]),
         migrations.CreateModel(
             name='InputImage',
             fields=[

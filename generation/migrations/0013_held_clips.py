@@ -6,6 +6,8 @@ import pgtrigger.compiler
 import pgtrigger.migrations
 from django.db import migrations, models
 
+from accounts.together import Together
+
 GUARDS = """
 -- No file is one that may be delivered unless it was signed, reads as Trusted, and comes from a scan that lets out.
 CREATE FUNCTION generation_asset_scanned_and_signed() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -79,6 +81,7 @@ class Migration(migrations.Migration):
                 ('removed_at', models.DateTimeField(null=True)),
             ],
         ),
+        Together([
         migrations.AddField(
             model_name='asset',
             name='quarantined_at',
@@ -131,5 +134,6 @@ class Migration(migrations.Migration):
             model_name='unsignedclip',
             trigger=pgtrigger.compiler.Trigger(name='unsigned_clip_is_fixed', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD."job_id" IS DISTINCT FROM (NEW."job_id") OR OLD."fence" IS DISTINCT FROM (NEW."fence") OR OLD."path" IS DISTINCT FROM (NEW."path") OR OLD."digest" IS DISTINCT FROM (NEW."digest") OR OLD."bytes" IS DISTINCT FROM (NEW."bytes") OR OLD."kept_at" IS DISTINCT FROM (NEW."kept_at"))', func="RAISE EXCEPTION 'pgtrigger: Cannot update rows from % table', TG_TABLE_NAME;", hash='0323fb73f298e46e6c93e9996e12e8c8053f20d6', operation='UPDATE', pgid='pgtrigger_unsigned_clip_is_fixed_1fb08', table='generation_unsignedclip', when='BEFORE')),
         ),
+        ]),
         migrations.RunSQL(GUARDS, UNGUARD),
     ]

@@ -11,6 +11,8 @@ import pgtrigger.migrations
 from django.conf import settings
 from django.db import migrations, models
 
+from accounts.together import Together
+
 GUARDS = r"""
 CREATE OR REPLACE FUNCTION generation_assert_deliverable(job generation_job) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
@@ -181,6 +183,7 @@ class Migration(migrations.Migration):
                 ('day', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='rescans', to='generation.rescanday')),
             ],
         ),
+        Together([
         pgtrigger.migrations.AddTrigger(
             model_name='rescanday',
             trigger=pgtrigger.compiler.Trigger(name='sample_is_fixed', sql=pgtrigger.compiler.UpsertTriggerSql(func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete rows from % table', TG_TABLE_NAME;", hash='37b8af21ed86c1bb99e46b8413ece2846a35f2b3', operation='UPDATE OR DELETE', pgid='pgtrigger_sample_is_fixed_e67f5', table='generation_rescanday', when='BEFORE')),
@@ -309,6 +312,7 @@ class Migration(migrations.Migration):
             model_name='withdrawal',
             trigger=pgtrigger.compiler.Trigger(name='no_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func="RAISE EXCEPTION 'pgtrigger: Cannot delete rows from % table', TG_TABLE_NAME;", hash='a05dc393eb35bf0f6e78a2b2ca61a289f4beeb84', operation='DELETE', pgid='pgtrigger_no_delete_3700e', table='generation_withdrawal', when='BEFORE')),
         ),
+        ]),
         migrations.RunSQL(GUARDS, migrations.RunSQL.noop),
         migrations.RunPython(ship, migrations.RunPython.noop),
     ]

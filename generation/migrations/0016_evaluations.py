@@ -7,6 +7,8 @@ import pgtrigger.migrations
 from django.conf import settings
 from django.db import migrations, models
 
+from accounts.together import Together
+
 
 class Migration(migrations.Migration):
     dependencies = [
@@ -202,6 +204,7 @@ class Migration(migrations.Migration):
                 ],
             },
         ),
+        Together([
         pgtrigger.migrations.AddTrigger(
             model_name="coherencethreshold",
             trigger=pgtrigger.compiler.Trigger(
@@ -497,4 +500,5 @@ class Migration(migrations.Migration):
                 ),
             ),
         ),
+        ]),
     ]

@@ -9,6 +9,8 @@ import pgtrigger.compiler
 import pgtrigger.migrations
 from django.db import migrations, models
 
+from accounts.together import Together
+
 
 class Migration(migrations.Migration):
 
@@ -201,6 +203,7 @@ class Migration(migrations.Migration):
                 'constraints': [models.CheckConstraint(condition=models.Q(('signed_digest__regex', '^[0-9a-f]{64}$'), ('unsigned_digest__regex', '^[0-9a-f]{64}$'), ('signer_fingerprint__regex', '^[0-9a-f]{64}$')), name='credential_digests_are_sha256'), models.CheckConstraint(condition=models.Q(('unsigned_digest', models.F('signed_digest')), _negated=True), name='credential_signing_changes_the_file')],
             },
         ),
+        Together([
         pgtrigger.migrations.AddTrigger(
             model_name='credential',
             trigger=pgtrigger.compiler.Trigger(name='append_only', sql=pgtrigger.compiler.UpsertTriggerSql(func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete rows from % table', TG_TABLE_NAME;", hash='31a411520fbcc8de2d23545467836f6402eb361b', operation='UPDATE OR DELETE', pgid='pgtrigger_append_only_98f7b', table='safety_credential', when='BEFORE')),
@@ -469,4 +472,5 @@ class Migration(migrations.Migration):
             model_name='verdict',
             trigger=pgtrigger.compiler.Trigger(name='no_verdict_after_the_end', sql=pgtrigger.compiler.UpsertTriggerSql(func="\n            IF EXISTS (\n                SELECT 1 FROM added JOIN safety_scan ON safety_scan.id = added.scan_id\n                WHERE safety_scan.finished_at IS NOT NULL\n            ) THEN\n                RAISE EXCEPTION 'the scan is finished: it takes no further verdicts'\n                USING ERRCODE = 'check_violation';\n            END IF;\n            RETURN NULL;\n        ", hash='13bc20d5585a31409a8d51f0f304be98bdb9f38a', level='STATEMENT', operation='INSERT', pgid='pgtrigger_no_verdict_after_the_end_b8e4a', referencing='REFERENCING NEW TABLE AS added ', table='safety_verdict', when='AFTER')),
         ),
+        ]),
     ]

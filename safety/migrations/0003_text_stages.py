@@ -11,6 +11,8 @@ from django.db import migrations, models
 from safety import shipped
 from safety.prefilter import shipped_examples
 
+from accounts.together import Together
+
 
 def plant(apps, schema_editor):
     shipped.plant(apps.get_model("safety", "Rule"), apps.get_model("safety", "Threshold"))
@@ -185,6 +187,7 @@ class Migration(migrations.Migration):
                 ],
             },
         ),
+        Together([
         pgtrigger.migrations.AddTrigger(
             model_name="textexample",
             trigger=pgtrigger.compiler.Trigger(
@@ -512,5 +515,6 @@ class Migration(migrations.Migration):
                 ),
             ),
         ),
+        ]),
         migrations.RunPython(plant, migrations.RunPython.noop),
     ]

@@ -6,6 +6,8 @@ import pgtrigger.compiler
 import pgtrigger.migrations
 from django.db import migrations, models
 
+from accounts.together import Together
+
 
 class Migration(migrations.Migration):
 
@@ -66,6 +68,7 @@ class Migration(migrations.Migration):
             name='purpose',
             field=models.CharField(choices=[('final', 'Final'), ('preview', 'Preview'), ('input', 'Input picture')], max_length=8),
         ),
+        Together([
         pgtrigger.migrations.AddTrigger(
             model_name='hashentry',
             trigger=pgtrigger.compiler.Trigger(name='bumps_hashes', sql=pgtrigger.compiler.UpsertTriggerSql(func="\n            INSERT INTO safety_policyversion (name, version, changed_at) VALUES ('hashes', 1,\n            clock_timestamp()) ON CONFLICT (name) DO UPDATE\n            SET version = safety_policyversion.version + 1, changed_at = clock_timestamp();\n            RETURN NULL;\n        ", hash='b943169f3eb202fd7d18a2cf6b79b1e6ac5f609d', level='STATEMENT', operation='INSERT OR UPDATE OR DELETE OR TRUNCATE', pgid='pgtrigger_bumps_hashes_d2b63', table='safety_hashentry', when='AFTER')),
@@ -141,4 +144,5 @@ class Migration(migrations.Migration):
             model_name='hashvariant',
             trigger=pgtrigger.compiler.Trigger(name='bumps_hashes', sql=pgtrigger.compiler.UpsertTriggerSql(func="\n            INSERT INTO safety_policyversion (name, version, changed_at) VALUES ('hashes', 1,\n            clock_timestamp()) ON CONFLICT (name) DO UPDATE\n            SET version = safety_policyversion.version + 1, changed_at = clock_timestamp();\n            RETURN NULL;\n        ", hash='f1a67241af7812d00a746971e8e3001f9a901e06', level='STATEMENT', operation='INSERT OR UPDATE OR DELETE OR TRUNCATE', pgid='pgtrigger_bumps_hashes_e0a8a', table='safety_hashvariant', when='AFTER')),
         ),
+        ]),
     ]

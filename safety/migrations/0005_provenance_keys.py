@@ -5,6 +5,8 @@ import pgtrigger.compiler
 import pgtrigger.migrations
 from django.db import migrations, models
 
+from accounts.together import Together
+
 
 class Migration(migrations.Migration):
 
@@ -36,6 +38,7 @@ class Migration(migrations.Migration):
             model_name='credential',
             name='credential_digests_are_sha256',
         ),
+        Together([
         migrations.AddField(
             model_name='credential',
             name='scanned_digest',
@@ -89,4 +92,5 @@ class Migration(migrations.Migration):
             model_name='signerkey',
             trigger=pgtrigger.compiler.Trigger(name='only_the_state_changes', sql=pgtrigger.compiler.UpsertTriggerSql(func="\n                    IF (NEW.source, NEW.location, NEW.certificates, NEW.anchors, NEW.fingerprint, NEW.subject,\n                        NEW.not_before, NEW.not_after, NEW.development, NEW.author, NEW.reason, NEW.created_at)\n                       IS DISTINCT FROM\n                       (OLD.source, OLD.location, OLD.certificates, OLD.anchors, OLD.fingerprint, OLD.subject,\n                        OLD.not_before, OLD.not_after, OLD.development, OLD.author, OLD.reason, OLD.created_at)\n                    THEN\n                        RAISE EXCEPTION 'signer key %: only its state changes', OLD.id\n                        USING ERRCODE = 'check_violation';\n                    END IF;\n                    IF NEW.state <> OLD.state AND (OLD.state, NEW.state) NOT IN (\n                        ('active', 'retiring'), ('active', 'retired'), ('retiring', 'active'), ('retiring', 'retired')\n                    ) THEN\n                        RAISE EXCEPTION 'signer key %: % does not go to %', OLD.id, OLD.state, NEW.state\n                        USING ERRCODE = 'check_violation';\n                    END IF;\n                    RETURN NEW;\n                ", hash='81cd2f01d0df5c423171eb426ce5ae450113d5c5', operation='UPDATE', pgid='pgtrigger_only_the_state_changes_dbb41', table='safety_signerkey', when='BEFORE')),
         ),
+        ]),
     ]

@@ -10,6 +10,8 @@ from django.db import migrations, models
 from safety.golden import cases as golden
 from safety.policy import shipped as policy_shipped
 
+from accounts.together import Together
+
 
 def plant(apps, schema_editor):
     model = apps.get_model
@@ -263,6 +265,7 @@ class Migration(migrations.Migration):
                 'constraints': [models.CheckConstraint(condition=models.Q(('suite__in', ['golden', 'adversarial', 'frames'])), name='golden_case_suite_known'), models.CheckConstraint(condition=models.Q(models.Q(('category', ''), ('expected', 'must_pass')), models.Q(('expected', 'must_block'), models.Q(('category', ''), _negated=True)), _connector='OR'), name='golden_case_expected_known'), models.CheckConstraint(condition=models.Q(models.Q(('kinds__len', 0), ('recipe__isnull', False), ('suite', 'frames'), ('text', '')), models.Q(('kinds__contained_by', ['clip', 'code']), ('kinds__len__gte', 1), ('recipe__isnull', True), ('suite__in', ['golden', 'adversarial']), ('text__regex', '\\S')), _connector='OR'), name='golden_case_whole'), models.CheckConstraint(condition=models.Q(('author__regex', '\\S'), ('reason__regex', '\\S'), ('source__regex', '\\S')), name='golden_case_signed'), models.CheckConstraint(condition=models.Q(('digest__regex', '^[0-9a-f]{64}$')), name='golden_case_digest'), models.CheckConstraint(condition=models.Q(models.Q(('retired_at__isnull', True), ('retired_by', ''), ('retired_reason', '')), models.Q(('retired_at__isnull', False), ('retired_by__regex', '\\S'), ('retired_reason__regex', '\\S')), _connector='OR'), name='golden_case_retired_whole'), models.UniqueConstraint(condition=models.Q(('retired_at', None)), fields=('digest',), name='golden_case_once')],
             },
         ),
+        Together([
         pgtrigger.migrations.AddTrigger(
             model_name='goldencase',
             trigger=pgtrigger.compiler.Trigger(name='only_retired', sql=pgtrigger.compiler.UpsertTriggerSql(func="\n                IF OLD.retired_at IS NOT NULL\n                OR to_jsonb(NEW) - ARRAY['retired_at', 'retired_by', 'retired_reason'] IS DISTINCT FROM to_jsonb(OLD) - ARRAY['retired_at', 'retired_by', 'retired_reason'] THEN\n                    RAISE EXCEPTION 'golden case % stands as it was written', OLD.id\n                    USING ERRCODE = 'check_violation';\n                END IF;\n                IF OLD.category = 'child_safety' AND OLD.expected = 'must_block' THEN\n                    RAISE EXCEPTION 'golden case % is of child safety: it is never retired', OLD.id\n                    USING ERRCODE = 'check_violation';\n                END IF;\n                RETURN NEW;\n            ", hash='9e72279aeb8d63f798b6e31f8534832d9c132bd5', operation='UPDATE', pgid='pgtrigger_only_retired_91811', table='safety_goldencase', when='BEFORE')),
@@ -559,5 +562,6 @@ class Migration(migrations.Migration):
             model_name='scanpolicyoverride',
             trigger=pgtrigger.compiler.Trigger(name='bumps_policy', sql=pgtrigger.compiler.UpsertTriggerSql(func="\n            INSERT INTO safety_policyversion (name, version, changed_at) VALUES ('frames', 1,\n            clock_timestamp()) ON CONFLICT (name) DO UPDATE\n            SET version = safety_policyversion.version + 1, changed_at = clock_timestamp();\n            RETURN NULL;\n        ", hash='d1bb30904392f924f1e1b3b0b11a0ee26f9004b8', level='STATEMENT', operation='INSERT OR UPDATE OR DELETE OR TRUNCATE', pgid='pgtrigger_bumps_policy_e8d59', table='safety_scanpolicyoverride', when='AFTER')),
         ),
+        ]),
         migrations.RunPython(plant, migrations.RunPython.noop),
     ]

@@ -10,6 +10,8 @@ import pgtrigger.migrations
 from django.conf import settings
 from django.db import migrations, models
 
+from accounts.together import Together
+
 LETS_OUT = """
 CREATE FUNCTION safety_scan_lets_out(scan safety_scan) RETURNS boolean LANGUAGE sql STABLE AS $$
   SELECT scan.purpose = 'final' AND (
@@ -242,6 +244,7 @@ class Migration(migrations.Migration):
                 ('closed_at', models.DateTimeField(null=True)),
             ],
         ),
+        Together([
         migrations.AddField(
             model_name='clearance',
             name='scan',
@@ -623,6 +626,7 @@ class Migration(migrations.Migration):
             model_name='userreport',
             trigger=pgtrigger.compiler.Trigger(name='no_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func="RAISE EXCEPTION 'pgtrigger: Cannot delete rows from % table', TG_TABLE_NAME;", hash='8d8881cb463bf344cab7fb3e54a615f5eec5f471', operation='DELETE', pgid='pgtrigger_no_delete_8759e', table='safety_userreport', when='BEFORE')),
         ),
+        ]),
         migrations.RunSQL(LETS_OUT, REMOVE),
         migrations.RunPython(ship, migrations.RunPython.noop),
     ]
