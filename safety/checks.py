@@ -1,4 +1,5 @@
-"""What keeps the service from starting: in production, frames that nothing but canaries and lists looks at."""
+"""What keeps the service from starting, or is said at the start: in production, frames that nothing but canaries and
+lists looks at, and clips that are signed with a development key."""
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
@@ -42,5 +43,20 @@ def every_class_has_a_judge(app_configs: object, **options: object) -> list[Chec
                 f"SAFETY_ACCEPT_CANARIES_ONLY to a sentence of at least {LEAST_ACCEPTANCE} characters with a name."
             ),
             id="safety.E002",
+        )
+    ]
+
+
+@register()
+def the_signing_key_is_no_development_key(app_configs: object, **options: object) -> list[CheckMessage]:
+    """With DEBUG off, credentials of a development chain prove something to this installation and to nobody else."""
+    if settings.DEBUG or settings.SIGNING_KEY != "development":
+        return []
+    return [
+        Warning(
+            "Clips are signed with a development key, which nobody else trusts, "
+            "unless another one was made active since.",
+            hint="Name a key in SIGNING_KEY, or rotate to one under Safety → Provenance (docs/provenance.md).",
+            id="safety.W002",
         )
     ]

@@ -10,6 +10,7 @@ WRITTEN = "Accepted for the demo of 21 November by A. Operator."
 
 def messages(settings, **values) -> dict[str, str]:
     gates._made.cache_clear()
+    settings.SIGNING_KEY = "environment:SIGNER"
     for name, value in values.items():
         setattr(settings, name, value)
     return {message.id: message.msg for message in run_checks() if message.id.startswith("safety.")}
@@ -47,3 +48,10 @@ def test_production_starts_with_a_classifier_for_every_class(settings):
 
 def test_a_gate_that_can_not_be_made_stops_the_start(settings):
     assert list(messages(settings, DEBUG=True, SAFETY_GATES=["safety.no_such.Gate"])) == ["safety.E001"]
+
+
+def test_a_development_key_is_told_in_production_only(settings):
+    real = "tests.safety.broken_gates.Attentive"
+    key = {"SIGNING_KEY": "development", "SAFETY_GATES": [*gates.SHIPPED, real]}
+    assert list(messages(settings, DEBUG=False, **key)) == ["safety.W002"]
+    assert messages(settings, DEBUG=True, **key) == {}
