@@ -16,7 +16,7 @@ from ninja.parser import Parser
 from ninja.security.base import AuthBase
 from ninja.utils import check_csrf
 
-from accounts.api.bodies import json_body
+from accounts.api.bodies import json_body, require_storable
 from accounts.api.keys import router as keys_router
 from accounts.errors import ApiError
 from accounts.identity import Caller, key_caller, session_caller
@@ -90,11 +90,17 @@ def _by_session(request: HttpRequest) -> Caller:
     return caller
 
 
-class StrictBodies(Parser):
+class StrictReader(Parser):
     """JSON bodies of calls that take nothing else, read as strictly as those of the calls that take forms too."""
 
     def parse_body(self, request: HttpRequest) -> dict[str, Any]:
         return json_body(request)
+
+    def parse_querydict(self, data: Any, list_fields: list[str], request: HttpRequest) -> dict[str, Any]:
+        """What stands behind the `?`, without what no database takes."""
+        found = super().parse_querydict(data, list_fields, request)
+        require_storable(found)
+        return found
 
 
 class Api(NinjaAPI):
@@ -127,7 +133,7 @@ api = Api(
     title="Backlot",
     description="The OpenAI contract for clips and completions (/v1); quotes, jobs, decisions, statements (/api).",
     urls_namespace="api",
-    parser=StrictBodies(),
+    parser=StrictReader(),
     docs_url=None,  # the page that ninja brings loads its scripts from elsewhere; ours is console/openapi/page.py
     openapi_url="/api/openapi.json",
     auth=KeyOrSession(),
