@@ -220,8 +220,8 @@ def _not_accepted(
 def _nothing_since(endpoint: WebhookEndpoint, delivery: WebhookDelivery) -> bool:
     """Whether nothing was accepted since this delivery began, which had all its tries over three days."""
     through = WebhookAttempt.objects.filter(delivery=delivery).exclude(outcome=Outcome.INTERRUPTED)
-    if through.count() < MOST_TRIES:
-        return False  # one that was resent by hand once
+    if endpoint.failures + 1 < MOST_TRIES or through.count() < MOST_TRIES:
+        return False  # it was resent by hand, or the endpoint has been switched on again since
     return endpoint.accepted_at is None or endpoint.accepted_at < delivery.created_at
 
 

@@ -108,6 +108,20 @@ def test_nine_tries_over_three_days_with_one_id_and_then_it_is_off(organization)
     assert (entry.actor_name, entry.after["state"]) == ("webhooks", "disabled")
 
 
+def test_switched_on_again_one_more_failure_does_not_switch_it_off(organization):
+    with receiving(Reply(500)) as receiver:
+        made, _ = endpoint(organization, receiver.url)
+        happens(organization)
+        for _ in range(9):
+            make_due()
+            serve_all()
+        on = endpoints.switch(organization, made.pk, True, "test")
+        events.resend(on, WebhookDelivery.objects.get().pk)
+        assert serve_all() == 1
+    made.refresh_from_db()
+    assert (made.state, WebhookDelivery.objects.get().state) == ("enabled", "failed")
+
+
 def test_the_waits_add_up_to_three_days():
     assert len(schedule.WAITS) == 8
     assert schedule.wait_after(9, 0.5) is None

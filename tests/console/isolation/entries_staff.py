@@ -25,6 +25,8 @@ ENTRIES = {
     "operate/lanes/<slug:slug>/<slug:field>/preview": staff(OPERATOR, slug="clips-plus", field="weight"),
     "operate/lanes/<slug:slug>/<slug:field>": staff(OPERATOR, slug="clips-plus", field="weight"),
     "operate/changes/<int:entry_id>/undo": staff(OPERATOR, entry_id="1"),
+    "operate/costs/": staff(OPERATOR),
+    "operate/costs/figures": staff(OPERATOR),
     "operate/scheduling/": staff(OPERATOR),
     "operate/scheduling/changes/<int:entry_id>/undo": staff(OPERATOR, entry_id="1"),
     "operate/scheduling/<slug:kind>/<slug:slug>/<slug:field>": staff(
