@@ -30,6 +30,7 @@ def of(alarm: str) -> tuple[Section, ...]:
 
 
 def _section(title: str, body: str) -> Section:
-    lines = [line.strip() for line in body.splitlines() if line.strip()]
+    plain = body.replace("*", "").replace("`", "")
+    lines = [line.strip() for line in plain.splitlines() if line.strip()]
     steps = tuple(line.partition(". ")[2] for line in lines if line[0].isdigit())
     return Section(title, tuple(line for line in lines if not line[0].isdigit()), steps)
