@@ -192,7 +192,9 @@ NAN_QUARANTINE_MINUTES = env.integer("NAN_QUARANTINE_MINUTES", 30, least=1, most
 # Whether webhooks may go to this machine and its neighbours, without TLS and to any port: for development alone.
 WEBHOOK_LOCAL_ADDRESSES = env.flag("WEBHOOK_LOCAL_ADDRESSES", DEBUG)
 if WEBHOOK_LOCAL_ADDRESSES and not DEBUG:
-    raise env.BadEnvironment("WEBHOOK_LOCAL_ADDRESSES: only with DEBUG; customers could reach what is behind it")
+    raise env.BadEnvironment(
+        "WEBHOOK_LOCAL_ADDRESSES: only with DEBUG; customers could reach what is behind it"
+    )
 # Whom alarms page (docs/operators/alarms/README.md): PagerDuty services by their Events v2 routing keys, the second one
 # for what escalated; an incoming webhook of a chat; mail. Empty: alarms are seen on their page alone.
 PAGERDUTY_ROUTING_KEY = env.text("PAGERDUTY_ROUTING_KEY", "")
