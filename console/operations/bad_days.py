@@ -38,7 +38,7 @@ def _times(factor: Fraction | None) -> str:
 
 
 def _clips(count: Fraction) -> str:
-    text = significant(float(count))
+    text = significant(float(count), 4)
     return f"{text} clip" if text == "1" else f"{text} clips"
 
 
@@ -60,7 +60,7 @@ def _figures(events: Events) -> dict[str, tuple[Figure, ...]]:
         "late_failure": (
             (
                 "Fails after",
-                lambda day: f"{day.failure_step} steps, {significant(float(day.failure_gpu_s))} GPU-s",
+                lambda day: f"{day.failure_step} steps, {significant(float(day.failure_gpu_s), 4)} GPU-s",
             ),
             ("To redo without checkpoints", lambda day: dollars(day.failure)),
             ("To redo with checkpoints", lambda day: dollars(day.failure_with_checkpoints)),

@@ -33,7 +33,7 @@ class Field:
                 "invalid_value", f"Give {self.label.lower()} as a number.", param=self.name
             ) from None
         if not value.is_finite() or not self.least <= value <= self.most:
-            message = f"{self.label} lies between {self.least:f} and {self.most:f} {self.unit}."
+            message = f"{self.label} lies between {self.least:f} and {self.most:f} {self.unit}".rstrip() + "."
             raise ApiError("invalid_value", message, param=self.name)
         return value
 
@@ -54,7 +54,7 @@ REFERENCE = (
     _field("at", "At a p99 target of", "s", "120", "1", "3600", "1"),
 )
 CLIP = (
-    _field("steps", "Steps", "steps", "50", "1", "200", "1"),
+    _field("steps", "Denoising steps", "", "50", "1", "200", "1"),
     _field("step_s", "Time per step", "GPU-s", "2.4", "0.001", "60", "0.001"),
     _field("overhead", "Overhead", "%", "30", "0", "300", "1"),
 )

@@ -19,6 +19,7 @@ from billing.charts import Chart, Series
 from console.operations import cost_questions
 from console.operations.bad_days import bad_days
 from console.operations.cost_questions import Asked
+from generation import early_look
 from generation.costs import measured, summary
 from generation.costs.summary import Summary
 from generation.policy.fleet_cost import clip, published, sandbox
@@ -84,6 +85,7 @@ def _page(request: HttpRequest) -> dict:
         "others": clip.OTHERS,
         "found": found,
         "ours": ours,
+        "early": early_look.saved(found.since, now),
         "prices": [price for price in found.prices if price.until == now],
         "past_prices": [price for price in found.prices if price.until != now],
         "waste_chart": _waste_chart(ours),

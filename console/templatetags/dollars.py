@@ -15,8 +15,9 @@ def dollars(micro: int | None) -> str:
     if micro is None:
         return MISSING
     value = Decimal(int(micro)) / 1_000_000
-    if abs(value) < 1:
-        return f"${significant(value)}"
+    if 0 < abs(value) < 1:
+        text = significant(value)
+        return f"${text}" if len(text.partition(".")[2]) > 1 else f"${Decimal(text):.2f}"
     cents = value.quantize(Decimal("0.01"), ROUND_HALF_UP)
     return f"${cents:,.0f}" if cents == cents.to_integral_value() else f"${cents:,.2f}"
 

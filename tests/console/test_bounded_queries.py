@@ -15,7 +15,7 @@ from generation.models import Job
 from safety.models import Rule
 from tests.console.billing_stage import billing_admin, bought
 from tests.console.crowd import company, crowd
-from tests.console.people import signed_in
+from tests.console.people import operator, signed_in
 from tests.generation.api_stage import CLIP, CODE, Tenant, deliver, make_clip, media_folder, tenant
 
 __all__ = ["media_folder"]  # a fixture
@@ -83,6 +83,7 @@ STAFF = (
     "/staff/approvals/",
     "/staff/audit/",
 )
+OPERATE = ("/operate/costs/", "/operate/costs/figures?rate=40")
 WRITES = (("/v1/videos", CLIP), ("/v1/completions", {**CODE, "stream": True}), ("/api/quotes", CLIP))
 # What one request of each kind may take in all; statements that a new connection prepares are not counted.
 MOST_PAGE, MOST_STAFF, MOST_READ, MOST_WRITE = 34, 40, 16, 30
@@ -151,6 +152,10 @@ def test_pages_of_customers(stage):
 
 def test_pages_of_billing_admins(stage):
     compared(billing_admin()[0], STAFF, stage, MOST_STAFF)
+
+
+def test_pages_of_operators(stage):
+    compared(operator()[0], OPERATE, stage, MOST_STAFF)
 
 
 def test_what_programs_read(client, stage):

@@ -35,7 +35,7 @@ class Published:
 
 OTHERS = (
     Published("A smaller model", 50_000, 100_000),
-    Published("A smaller model, the cheaper one", 30_000, 80_000),
+    Published("Another smaller model", 30_000, 80_000),
     Published("A comparable model", 100_000, 100_000),
 )
 
