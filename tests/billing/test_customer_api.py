@@ -45,7 +45,7 @@ def test_without_billing_nothing_is_set(call, having):
 @pytest.mark.parametrize(
     ("changes", "param"),
     [
-        ({"amount_micro": -1}, "amount"),
+        ({"amount_micro": -1}, "amount_micro"),
         ({"soft_percent": 0}, "soft_percent"),
         ({"scope": "key", "target": 999_999}, "target"),
         ({"scope": "member"}, "target"),
