@@ -20,8 +20,8 @@ from django.db import connection
 from generation.costs import gpu_prices
 from generation.costs.gpu_prices import Price
 
-MOST_ATTEMPTS = 20_000
-MOST_CREDITS = 20_000
+MOST_ATTEMPTS = 10_000
+MOST_CREDITS = 10_000
 MICRO_CREDITS_PER_MICRO_DOLLAR = 100  # a credit is a cent
 MS_AN_HOUR = 3_600_000
 

@@ -220,6 +220,7 @@ def test_nothing_is_negative_and_checkpoints_never_cost(fleet):
     found = bad_day.bad_day(fleet)
     assert found.failure_with_checkpoints <= found.failure
     assert found.waste_hour_with_checkpoints <= found.waste_hour
+    assert found.waste_factor >= 1
     assert found.storm_soon <= found.storm_late
     assert min(found.background_hour, found.bypass_clips, found.breaches, found.starvation) >= 0
 

@@ -62,7 +62,8 @@ class Events:
 
 @dataclass(frozen=True)
 class BadDay:
-    """Money in micro-dollars; clips and breaches are expected numbers. A factor is None where nothing is wasted."""
+    """Money in micro-dollars; clips and breaches are expected numbers. The storm's factor is
+    None where it is noticed at once."""
 
     background_hour: int
     storm_late: int
@@ -78,15 +79,11 @@ class BadDay:
     failure_with_checkpoints: int
     waste_hour: int
     waste_hour_with_checkpoints: int
+    waste_factor: Fraction  # of the steps, not of the rounded sums
 
     @property
     def starvation(self) -> int:
         return self.credits + self.people
-
-    @property
-    def waste_factor(self) -> Fraction | None:
-        kept = self.waste_hour_with_checkpoints
-        return Fraction(self.waste_hour, kept) if kept else None
 
 
 def bad_day(fleet: Fleet, events: Events = Events()) -> BadDay:
@@ -110,6 +107,7 @@ def bad_day(fleet: Fleet, events: Events = Events()) -> BadDay:
         failure_with_checkpoints=steps_micro_dollars(fleet, Fraction(step % CHECKPOINT_EVERY)),
         waste_hour=steps_micro_dollars(fleet, failing_per_h * fleet.steps / 2),
         waste_hour_with_checkpoints=steps_micro_dollars(fleet, failing_per_h * between / 2),
+        waste_factor=Fraction(fleet.steps, between),
     )
 
 
