@@ -16,8 +16,8 @@ def look_at_alarms() -> None:
 
 @shared_task
 def page() -> None:
-    """Every two seconds: tell people what changed."""
-    paging.dispatch()
+    """Every two seconds: a thread of this process begins to tell people what changed."""
+    paging.begin()
 
 
 @shared_task

@@ -6,13 +6,16 @@ alert waits until its beginning has been told.
 
 import asyncio
 import json
+import logging
 import smtplib
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
 from django.conf import settings
 from django.core.mail import send_mail
+from django.db import connection
 from django.db.models import F, Q
 
 from accounts import outbox
@@ -22,10 +25,14 @@ from accounts.webhooks.sending import Ways
 from console.alarms.policy.catalog import BY_NAME
 from console.models import AlarmFiring, AlarmSilence
 
+logger = logging.getLogger(__name__)
+
 TRIGGER, ESCALATE, ACKNOWLEDGE, RESOLVE = "trigger", "escalate", "acknowledge", "resolve"
 PAGERDUTY, SECOND, SLACK, MAIL = "alarm.pagerduty", "alarm.pagerduty_second", "alarm.slack", "alarm.mail"
 MOST_AT_ONCE = 20
 MARK = {TRIGGER: "Firing", ESCALATE: "Worse", ACKNOWLEDGE: "Acknowledged", RESOLVE: "Cleared"}
+
+_sending = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -104,6 +111,27 @@ def payload(firing: AlarmFiring, action: str) -> dict:
         "opened_at": firing.opened_at.isoformat(),
         "link": f"{settings.SITE_URL}/operate/alarms/{alarm.name}/" if settings.SITE_URL else "",
     }
+
+
+def begin() -> bool:
+    """Send what is due in a thread of its own, so that a server that hangs holds up nothing else of this process.
+
+    False where one is at it already. It is a daemon: what it had not recorded is sent again.
+    """
+    if not _sending.acquire(blocking=False):
+        return False
+    threading.Thread(target=_send, name="alarm-pager", daemon=True).start()
+    return True
+
+
+def _send() -> None:
+    try:
+        dispatch()
+    except Exception:
+        logger.exception("people could not be told of alarms")
+    finally:
+        _sending.release()
+        connection.close()
 
 
 def dispatch() -> int:

@@ -1,6 +1,7 @@
 """Paging, against a server that stands in for PagerDuty and a chat: what is sent, once each, in order, with retries."""
 
 import json
+import threading
 from datetime import timedelta
 
 import pytest
@@ -103,6 +104,17 @@ def test_what_was_refused_is_sent_again_and_its_end_waits_for_it(quiet):
         actions = [body["event_action"] for body in sent(server)]
     assert actions == ["trigger", "trigger", "trigger", "resolve"]
     assert not OutboxEvent.objects.filter(dispatched_at=None).exists()
+
+
+def test_a_server_that_hangs_holds_up_one_thread_and_no_second_one(quiet, monkeypatch):
+    hanging, entered = threading.Event(), threading.Event()
+    monkeypatch.setattr(paging, "dispatch", lambda: (entered.set(), hanging.wait(20)))
+    assert paging.begin()
+    assert entered.wait(20)
+    assert not paging.begin()
+    hanging.set()
+    assert paging._sending.acquire(timeout=20)  # the first one has let go
+    paging._sending.release()
 
 
 def test_a_chat_and_mail_are_told_in_words(quiet):
