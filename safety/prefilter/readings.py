@@ -53,6 +53,11 @@ LONGEST_WORD = 20  # of the segmentation
 LEAST_LENGTH = 7  # of an unknown token that may be several words run together
 MOST_RUN_TOGETHER = 400
 TURNED_BELOW = 0.5  # of the runs of letters are words: the text may be written backwards
+MOST_KNOWN = (
+    0.6  # of the words of a whole sentence with underscores; a name of three or four has to be words alone
+)
+SENTENCE = 25  # letters: a run that long is no name, so a part of it may be one
+UNKNOWN_LETTERS = 0.2  # of such a run
 UNKNOWN_COST = 14.0  # per letter that belongs to no word
 _AROUND = ".,;:?\"'()[]{}…“”‘’"  # what may stand around a word without hiding it
 KEPT_TOKENS = 20_000  # texts are made of the same few thousand words
@@ -145,7 +150,10 @@ def _token(token: str, costs: Words) -> str:
 def _undone(token: str, bare: str, costs: Words) -> str:
     if known := [one for one in _candidates(bare) if one in costs and (len(one) > 1 or one in "ai")]:
         return min(known, key=costs.__getitem__)
-    if bare.count("_") > 1 and all(part in costs for part in bare.split("_")):
+    parts = bare.split("_")
+    if len(parts) > 2 and sum(part in costs for part in parts) >= (1 if len(parts) < 5 else MOST_KNOWN) * len(
+        parts
+    ):
         return bare.replace("_", " ")
     letters = _letters(bare)
     if LEAST_LENGTH <= len(letters) <= MOST_RUN_TOGETHER and (found := _segmented(letters, costs)):
@@ -217,7 +225,8 @@ def _segmented(letters: str, costs: Words) -> str | None:
         end = start
     words.reverse()
     unknown = sum(len(word) for word in words if word not in costs)
-    if unknown or len(words) > len(letters) / 3:
+    allowed = UNKNOWN_LETTERS * len(letters) if len(letters) >= SENTENCE else 0
+    if unknown > allowed or len(words) - unknown > len(letters) / 3:
         return None
     return " ".join(words)
 
