@@ -26,7 +26,10 @@ from generation.streams import follow_progress
 
 router = Router(tags=["jobs"])
 
-JOB_ID = re.compile(r"(?:video_|cmpl[-_]|chatcmpl-|resp_)?([0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12})")
+JOB_ID = re.compile(
+    r"(?:video_|cmpl[-_]|chatcmpl-|resp_)?"
+    r"([0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12})"
+)
 Kind = Literal["clip", "code"]
 STATES = {
     name: STATE_GROUPS[name] for name in ("open", "stopped")
