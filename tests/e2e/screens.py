@@ -175,7 +175,11 @@ def fill_the_lanes(studio: Studio) -> None:
 def operator_pictures(studio: Studio, theme: str) -> None:
     context = studio.context(OPERATOR, theme, HIGH_DESK)
     page = context.pages[0]
-    for name, address in {"lanes": "/operate/lanes/", "operate": "/operate/"}.items():
+    for name, address in {
+        "lanes": "/operate/lanes/",
+        "operate": "/operate/",
+        "costs": "/operate/costs/",
+    }.items():
         shown(page, address)
         page.wait_for_timeout(1_500)
         picture(page, f"{name}-{theme}-1440")
