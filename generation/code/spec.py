@@ -35,7 +35,7 @@ def code_spec(fields: Mapping[str, Any], terms: TierTerms, model: RegisteredMode
     context = model.can.context
     prompt_tokens = _counted(model, text, conversation.split(text, turns), dialect)
     limit = dialect.limit(fields)
-    most = whole(fields.get(limit) or _default(context, prompt_tokens), limit, least=1)
+    most = whole(given(fields, limit, _default(context, prompt_tokens)), limit, least=1)
     if prompt_tokens + most > context:
         raise _too_long(
             f"has {prompt_tokens:,} tokens and {limit} asks for {most:,}; together", context, dialect

@@ -1,11 +1,6 @@
 """Code: a prompt leads to its answer, which is there again after a reload and resumes from any token."""
 
-import json
-import re
-
 import pytest
-from asgiref.sync import async_to_sync
-from django.test import AsyncClient
 
 from billing.models import Decision, Hold
 from generation import finalization
@@ -28,20 +23,6 @@ def written(job: Job) -> Job:
     return finalization.deliver_code(
         lease, Ran(gpu_ms=50, tokens_in=7, tokens_out=6, stages={"generate": 0.05}), "stop"
     )
-
-
-def read_events(caller, job: Job, last: str | None = None) -> list[tuple[str, object]]:
-    """The events of a completion as (name, decoded data)."""
-
-    async def read() -> str:
-        reader = AsyncClient()
-        await reader.aforce_login(caller.user)
-        headers = {"Last-Event-ID": last} if last else {}
-        response = await reader.get(f"/code/{job.public_id}/events", headers=headers)
-        assert response.status_code == 200
-        return "".join([part.decode() async for part in response.streaming_content])
-
-    return [(n, json.loads(d)) for n, d in re.findall(r"event: (\w+)\ndata: (.*)\n", async_to_sync(read)())]
 
 
 def test_a_prompt_is_queued_and_leads_to_its_answer():
@@ -81,15 +62,6 @@ def test_a_finished_answer_is_on_the_page_with_its_tokens_and_charge(django_asse
     assert "".join(PIECES) in html
     assert "7 tokens read, 6 written · 0.0039 credits charged" in html
     assert "data-stream" not in html
-
-
-def test_the_stream_gives_every_run_once_and_resumes_after_the_last_one_seen():
-    _, caller = person()
-    job = written(code(caller))
-    whole = read_events(caller, job)
-    assert [data for name, data in whole if name == "text"] == PIECES
-    assert whole[-1] == ("end", {"error": None, "finish_reason": "stop"})
-    assert [data for name, data in read_events(caller, job, "2") if name == "text"] == PIECES[2:]
 
 
 def test_a_clip_and_a_strangers_completion_are_no_answers_here():

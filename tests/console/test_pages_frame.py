@@ -22,12 +22,12 @@ MAKERS = [
         "/invoices/",
         "/notices/",
     ),
-    *("/keys/", "/members/", "/audit/"),
+    *("/keys/", "/webhooks/", "/members/", "/audit/"),
 ]
-NOT_A_MEMBERS = ("/spending/", "/credits/", "/invoices/", "/keys/", "/audit/")
+NOT_A_MEMBERS = ("/spending/", "/credits/", "/invoices/", "/keys/", "/webhooks/", "/audit/")
 OPERATORS = [
-    *("/operate/", "/operate/lanes/", "/operate/scheduling/", "/operate/workers/", "/operate/models/"),
-    "/operate/files/",
+    *("/operate/", "/operate/alarms/", "/operate/lanes/", "/operate/scheduling/", "/operate/workers/"),
+    *("/operate/models/", "/operate/costs/", "/operate/files/"),
 ]
 STAFF = ["/staff/approvals/", "/staff/audit/"]  # of whatever role
 

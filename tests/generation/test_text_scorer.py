@@ -237,6 +237,6 @@ def test_a_job_keeps_its_category_and_its_tax_and_a_refusal_says_what_refused():
     assert caught.value.code == "moderation_blocked"
     decision = Decision.objects.get(organization=customer.organization)
     kept = decision.refused_prompt
-    assert (kept.stage, kept.category) == ("similarity", "jailbreak")
-    assert kept.versions["score"] > 0.99
+    assert (kept.stage, kept.category) == ("rules", "jailbreak")
+    assert kept.versions["rule"].endswith(" v1")
     assert not Job.objects.filter(organization=customer.organization).exists()

@@ -119,7 +119,7 @@ def test_a_batch_runs_once_for_all_the_classes_it_is_asked_about(with_gates, tmp
 
 def test_with_a_judge_for_every_class_production_starts(with_gates, settings, tmp_path):
     settings.DEBUG = False
-    found = lambda: {message.id for message in run_checks() if message.id.startswith("safety.")}  # noqa: E731
+    found = lambda: {message.id for message in run_checks() if message.id.startswith("safety.E")}  # noqa: E731
     assert found() == {"safety.E002"}
     with_gates(SIDE | {"classes": ["child_safety", "likeness", "intimate", "violence"]})
     assert found() == set()

@@ -127,7 +127,11 @@ TEXTS = [
         lambda: AddRule(r"\blanterns? at dawn\b", "deception", ("clip",)),
         lambda: AddRule(r"\bred\b|\bblue\b", "deception", ("clip", "code")),
         lambda: AddRule(r"\bred\b", "deception", ("code",)),
-        lambda: SwitchRule(str(Rule.objects.get(pattern__contains="behead").pk), "live", False),
+        lambda: SwitchRule(
+            str(Rule.objects.get(pattern__startswith=r"\b(?:behead").pk),
+            "live",
+            False,
+        ),
     ],
 )
 def test_a_preview_of_texts_equals_the_replay(make_action: Callable[[], Action]):
@@ -153,7 +157,11 @@ def test_a_preview_of_texts_equals_the_replay(make_action: Callable[[], Action])
 
 
 def test_what_the_later_stages_were_not_asked_is_not_claimed():
-    action = SwitchRule(str(Rule.objects.get(pattern__contains="behead").pk), "live", False)
+    action = SwitchRule(
+        str(Rule.objects.get(pattern__startswith=r"\b(?:behead").pk),
+        "live",
+        False,
+    )
     now = timezone.now()
     proposed, _ = safety_preview._proposed(action, now)
     told = policy_preview.texts_group(
