@@ -4,5 +4,5 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-    dependencies = [("billing", "0008_second_person_and_refusals_alike")]
+    dependencies = [("console", "0001_alarms")]
     operations = []

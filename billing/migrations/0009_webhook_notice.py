@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('billing', '0009_lead'),
+        ('billing', '0008_second_person_and_refusals_alike'),
     ]
 
     operations = [

@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("generation", "0020_webhook_events")]
+    dependencies = [("generation", "0017_clip_api")]
     operations = [
         migrations.AddField("endpointload", "prefix_queries", models.BigIntegerField(null=True)),
         migrations.AddField("endpointload", "prefix_hits", models.BigIntegerField(null=True)),

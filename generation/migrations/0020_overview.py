@@ -4,5 +4,5 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-    dependencies = [("generation", "0019_api")]
+    dependencies = [("generation", "0019_gpu_price")]
     operations = []

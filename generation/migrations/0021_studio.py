@@ -4,5 +4,5 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-    dependencies = [("generation", "0021_endpoint_models")]
+    dependencies = [("generation", "0020_overview")]
     operations = []

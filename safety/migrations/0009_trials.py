@@ -4,5 +4,5 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-    dependencies = [("generation", "0022_safety")]
+    dependencies = [("safety", "0008_text_filter")]
     operations = []

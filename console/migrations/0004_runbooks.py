@@ -4,5 +4,5 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-    dependencies = [("generation", "0016_evaluations")]
+    dependencies = [("console", "0003_incidents")]
     operations = []

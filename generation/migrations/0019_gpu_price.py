@@ -14,7 +14,7 @@ FIELDS = (
 
 
 class Migration(migrations.Migration):
-    dependencies = [("generation", "0023_lead")]
+    dependencies = [("generation", "0018_endpoint_models")]
     operations = [
         migrations.AddField(
             model_name="poolsettings",

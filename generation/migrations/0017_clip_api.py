@@ -96,7 +96,7 @@ def ship(apps, schema_editor):
 class Migration(migrations.Migration):
     dependencies = [
         ("accounts", "0002_tiers"),
-        ("generation", "0017_code_api"),
+        ("generation", "0016_evaluations"),
         ("pghistory", "0007_auto_20250421_0444"),
     ]
 

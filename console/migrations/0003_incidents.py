@@ -4,5 +4,5 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-    dependencies = [("generation", "0018_clip_api")]
+    dependencies = [("console", "0002_overview")]
     operations = []
