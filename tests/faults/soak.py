@@ -41,7 +41,7 @@ class Plan:
     fault_every_s: float
     seed: int
     workers: int = 2
-    within_s: float = 3600
+    within_s: float = 9_000
 
 
 @dataclass
