@@ -1,4 +1,7 @@
-"""A database of the benchmarks' own, made fresh and dropped afterwards, on the embedded servers or on those given."""
+"""A database of the benchmarks' own, made fresh and dropped afterwards, on the embedded servers or on those given.
+
+It is named after the one that it stands beside: several homes on one server don't take each other's away.
+"""
 
 import os
 import sys
@@ -14,7 +17,7 @@ from console import embedded
 from console.embedded.client import home_folder
 from console.embedded.locks import FileLock
 
-NAME = "backlot_bench"
+SUFFIX = "_bench"
 
 
 @contextmanager
@@ -30,7 +33,7 @@ def scratch_run() -> Iterator[Run]:
     embedded.ensure("the benchmarks", say=lambda line: print(line, file=sys.stderr))
     own = os.environ["DATABASE_URL"]
     _recreate(own)
-    os.environ["DATABASE_URL"] = urlunsplit(urlsplit(own)._replace(path=f"/{NAME}"))
+    os.environ["DATABASE_URL"] = urlunsplit(urlsplit(own)._replace(path=f"/{_name(own)}"))
     try:
         yield _with_django()
     finally:
@@ -55,12 +58,18 @@ def _close_connections() -> None:
     connection.close_pool()
 
 
+def _name(url: str) -> str:
+    return urlsplit(url).path.removeprefix("/") + SUFFIX
+
+
 def _recreate(url: str) -> None:
     _drop(url)
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(NAME)))
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(_name(url))))
 
 
 def _drop(url: str) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(NAME)))
+        connection.execute(
+            sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(_name(url)))
+        )
