@@ -2,13 +2,15 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from safety.postfilter import canary, gates, judging
+from safety.postfilter import canary, gates, hash_list, judging
 from safety.postfilter.scan import scan_file, scan_frames
 from tests.safety import frame_trials
 from tests.safety.clips import encoded, shape_world
 
 FRAMES = 240
+SIZE = 180, 320
 CLIP = shape_world(FRAMES)
 
 
@@ -32,6 +34,23 @@ def one_bad_frame(trials: int, seed: int) -> int:
     return caught
 
 
+def one_registered_picture(trials: int, seed: int) -> int:
+    """The same with a registered picture, saved as JPEG and perhaps mirrored: blocked at its very frame."""
+    rng, caught = np.random.default_rng(seed), 0
+    pictures = [frame_trials.KINDS[number % 3](number, *SIZE) for number in range(12)]
+    for number, picture in enumerate(pictures):
+        hash_list.register(picture, source="test", author="Synthetic pictures", note=f"synthetic {number}")
+    clip = shape_world(FRAMES, *SIZE)
+    for position in rng.integers(0, FRAMES, trials):
+        changed = frame_trials.jpeg(Image.fromarray(pictures[rng.integers(len(pictures))]), rng)
+        changed = frame_trials.mirrored(changed, rng) if rng.random() < 0.5 else changed
+        kept, clip[position] = clip[position].copy(), np.asarray(changed)
+        scan = scan_frames(clip, "p", 1)
+        caught += scan.reason == f"block for child_safety by pdq-hash-list at frame {position}"
+        clip[position] = kept
+    return caught
+
+
 def runs(trials: int, seed: int) -> dict[int, tuple[int, int, int]]:
     """Run length → (trials, blocked, blocked by what sampling every fifth, the first and the last predicts)."""
     rng, found = np.random.default_rng(seed), {}
@@ -50,6 +69,12 @@ def runs(trials: int, seed: int) -> dict[int, tuple[int, int, int]]:
 @pytest.mark.parametrize("trials", [4, pytest.param(1000, marks=pytest.mark.long)])
 def test_one_bad_frame_at_any_of_240_positions_is_always_caught(trials):
     assert one_bad_frame(trials, seed=240) == trials
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("trials", [2, pytest.param(1000, marks=pytest.mark.long)])
+def test_one_registered_picture_at_any_of_240_positions_is_always_caught(trials):
+    assert one_registered_picture(trials, seed=241) == trials
 
 
 @pytest.mark.django_db
