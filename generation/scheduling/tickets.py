@@ -1,24 +1,36 @@
-"""Celery tickets: anonymous hints that a pool has work. Losing one costs a moment, sending one twice costs nothing."""
+"""Celery tickets: anonymous hints that a pool has work. Losing one costs a moment, sending one twice costs nothing.
 
+A request waits while its ticket is sent, and its first token for the ticket. So Celery writes the message of a pool
+once per process, and what is sent is that with a new id, in one round trip: a third of what sending takes otherwise.
+"""
+
+import json
 import logging
+import uuid
 from functools import cache
 
 import redis
 from celery import current_app
 from django.conf import settings
 from django.db import transaction
-from kombu.exceptions import OperationalError
+from kombu import Connection
 from redis.exceptions import RedisError
 
 logger = logging.getLogger(__name__)
 
 ENOUGH = 200
+TASK = "generation.tasks.work"
+ID = "the id of the ticket"  # where each message has one of its own
+SEND = """
+if redis.call('LLEN', KEYS[1]) < tonumber(ARGV[1]) then redis.call('LPUSH', KEYS[1], ARGV[2]) end
+"""
 
 
 @cache
-def _broker() -> redis.Redis:
-    """Where Celery keeps its queues, each a list by its name."""
-    return redis.Redis.from_url(settings.CELERY_BROKER_URL, socket_timeout=2, socket_connect_timeout=1)
+def _send():
+    """The call that sends, on this process's connections to the broker, where each queue is a list by its name."""
+    broker = redis.Redis.from_url(settings.CELERY_BROKER_URL, socket_timeout=2, socket_connect_timeout=1)
+    return broker.register_script(SEND)
 
 
 def send_after_commit(pool_slug: str) -> None:
@@ -32,11 +44,20 @@ def send(pool_slug: str) -> bool:
     Where many tickets lie that nobody has taken, every slot is busy or gone: whoever takes one of them afterwards works
     until nothing waits, this job too, so that one more would be the dearest part of a request in a rush, for nothing.
     """
+    message = _written(pool_slug).replace(ID, str(uuid.uuid4()))
     try:
-        if _broker().llen(pool_slug) >= ENOUGH:
-            return True
-        current_app.send_task("generation.tasks.work", args=[pool_slug], queue=pool_slug, retry=False)
-    except (OperationalError, RedisError) as error:
+        _send()(keys=[pool_slug], args=[ENOUGH, message])
+    except RedisError as error:
         logger.warning("ticket not sent, upkeep will", extra={"pool": pool_slug, "error": str(error)})
         return False
     return True
+
+
+@cache
+def _written(pool_slug: str) -> str:
+    """The message as Celery writes it for a broker that keeps it in memory, which is that of Redis before its JSON."""
+    with Connection("memory://") as connection, connection.channel() as channel:
+        current_app.send_task(TASK, args=[pool_slug], queue=pool_slug, task_id=ID, connection=connection)
+        message = channel.queues[pool_slug].get_nowait()
+    message["properties"]["delivery_tag"] = ID
+    return json.dumps(message)
