@@ -53,6 +53,7 @@ class Place:
 PLACES = (
     Place("Make", "Studio", "clapper", "studio", scope="generate"),
     Place("Make", "Code", "brackets", "code", scope="generate"),
+    Place("Make", "Library", "film", "library", scope="read"),
     Place("Make", "History", "clock", "history", scope="read"),
     Place("Account", "Usage", "rows", "usage", scope="read"),
     Place("Account", "Statement", "receipt", "statement", scope="read"),
@@ -92,6 +93,9 @@ PLACES = (
 # Pages that have no entry of their own light up the one they belong to.
 BELONGS_TO = {
     "job": "history",
+    "job_share": "history",
+    "job_unshare": "history",
+    "compare": "library",
     "decision": "statement",
     "statement_line": "statement",
     "refusals": "statement",

@@ -22,7 +22,19 @@ from console.operations import lanes as operate_lanes
 from console.operations import models as operate_models
 from console.operations import scheduling as operate_scheduling
 from console.operations import workers as operate_workers
-from generation.pages import addresses, code, history, job, public_report, reports, spending, studio
+from console.palette import page as palette
+from generation.pages import (
+    addresses,
+    code,
+    history,
+    job,
+    library,
+    public_report,
+    reports,
+    sharing,
+    spending,
+    studio,
+)
 from safety.credentials import verify_page
 
 register_converter(addresses.JobAddress, "job")
@@ -38,10 +50,14 @@ urlpatterns = [
     path("jobs/<job:job_id>/clip", job.clip, name="job_clip"),
     path("jobs/<job:job_id>/preview", job.preview, name="job_preview"),
     path("jobs/<job:job_id>/report", reports.report, name="job_report"),
+    path("jobs/<job:job_id>/share", sharing.share, name="job_share"),
+    path("jobs/<job:job_id>/shares/<int:share_id>/revoke", sharing.revoke, name="job_unshare"),
     path("code/", code.code, name="code"),
     path("code/quote", code.quote, name="code_quote"),
     path("code/<job:job_id>/", code.answer, name="code_answer"),
     path("code/<job:job_id>/events", code.events, name="code_events"),
+    path("library/", library.library, name="library"),
+    path("library/compare/", library.compare, name="compare"),
     path("history/", history.jobs, name="history"),
     path("usage/", pages_usage.page, name="usage"),
     path("usage.csv", pages_usage.csv, name="usage_csv"),
@@ -170,6 +186,8 @@ urlpatterns = [
     path("staff/safety/", include("console.safety_desk.urls")),
     path("report", public_report.report, name="public_report"),
     path("verify", verify_page.verify, name="verify"),
+    path("s/<str:token>/", sharing.shared, name="shared"),
+    path("s/<str:token>/clip", sharing.shared_clip, name="shared_clip"),
     path("preferences", preferences.preferences, name="preferences"),
     path("styleguide", preferences.styleguide, name="styleguide"),
 ]

@@ -43,11 +43,14 @@ from generation.scheduling.records import (
     ToldEta,
 )
 
+from generation.sharing.records import ClipShare
+from generation.tracing.records import JobTrace
 __all__ = [
     "OPEN_STATES",
     "Asset",
     "Attempt",
     "CoherenceLabel",
+    "ClipShare",
     "CoherenceThreshold",
     "EndpointLoad",
     "Evaluation",

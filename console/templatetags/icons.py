@@ -26,6 +26,7 @@ PATHS: dict[str, str] = {
     "chart": '<path d="M4 3.5v17h16.5"/><path d="M8.5 16.5v-4M13 16.5v-8M17.5 16.5v-6"/>',
     "sliders": '<path d="M4 7h9M17 7h3M4 17h3M11 17h9"/><circle cx="15" cy="7" r="2"/><circle cx="9" cy="17" r="2"/>',
     # actions
+    "search": '<circle cx="10.5" cy="10.5" r="7"/><path d="m20.5 20.5-5-5"/>',
     "play": '<path d="M7 4.5v15l12-7.5z"/>',
     "stop": '<rect x="6" y="6" width="12" height="12" rx="2"/>',
     "download": '<path d="M12 3v12m0 0 4.5-4.5M12 15l-4.5-4.5M4 20h16"/>',
@@ -35,6 +36,15 @@ PATHS: dict[str, str] = {
     "undo": '<path d="M8.5 14 4 9.5 8.5 5"/><path d="M4 9.5h10.5a5.5 5.5 0 0 1 0 11H11"/>',
     "edit": '<path d="M4 20h4.5L20 8.5 15.5 4 4 15.5zM13 6.5 17.5 11"/>',
     "send": '<path d="M12 20V5M5.5 11.5 12 5l6.5 6.5"/>',
+    "link": '<path d="M10 14a4.2 4.2 0 0 0 6 0l3.6-3.6a4.2 4.2 0 0 0-6-6L12.4 5.6"/>'
+    '<path d="M14 10a4.2 4.2 0 0 0-6 0l-3.6 3.6a4.2 4.2 0 0 0 6 6l1.2-1.2"/>',
+    "spark": '<path d="M12 3.5 13.9 10 20.5 12l-6.6 2L12 20.5 10.1 14 3.5 12l6.6-2z"/>',
+    "image": '<rect x="3.5" y="4.5" width="17" height="15" rx="2.5"/><circle cx="9" cy="10" r="1.7"/>'
+    '<path d="m4.5 18 5-4.5 3.5 3 3-2.5 4 3.5"/>',
+    "compare": '<rect x="3" y="5" width="7.5" height="14" rx="1.5"/><rect x="13.5" y="5" width="7.5" height="14" rx="1.5"/>',
+    "dice": '<rect x="4" y="4" width="16" height="16" rx="3.5"/><path d="M9 9h.01M15 9h.01M12 12h.01M9 15h.01M15 15h.01"/>',
+    "grid": '<rect x="3.5" y="3.5" width="7" height="7" rx="1.5"/><rect x="13.5" y="3.5" width="7" height="7" rx="1.5"/>'
+    '<rect x="3.5" y="13.5" width="7" height="7" rx="1.5"/><rect x="13.5" y="13.5" width="7" height="7" rx="1.5"/>',
     "arrow": '<path d="M4.5 12h15m-6-6 6 6-6 6"/>',
     "chevrons": '<path d="m8 9.5 4-4 4 4M8 14.5l4 4 4-4"/>',
     "down": '<path d="m6.5 9.5 5.5 5.5 5.5-5.5"/>',

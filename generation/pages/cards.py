@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from urllib.parse import urlencode
 from uuid import UUID
 
 from generation import history
@@ -58,6 +59,30 @@ class Card:
     def can_remix(self) -> bool:
         """A picture that a clip began from is not kept, so that one can't be made again from its page."""
         return self.end == "done" and self.job.kind == Kind.CLIP and not self.job.spec.get("image")
+
+    @property
+    def can_retry(self) -> bool:
+        """Whether what stopped may be asked for again as it was: not what policy refused, nor without its picture."""
+        asked_for = self.job.state in (State.FAILED, State.CANCELLED) and not self.job.spec.get("image")
+        return asked_for and self.job.kind == Kind.CLIP
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The fields of the studio's form that ask for this clip again, its seed among them."""
+        spec = self.job.spec
+        size = f"{spec['width']}x{spec['height']}"
+        asked = {"prompt": self.job.prompt, "size": size, "seconds": str(spec["seconds"])}
+        return {**asked, "seed": str(self.job.seed), "model": self.job.model.name}
+
+    @property
+    def same_words(self) -> str:
+        """The query of the studio that asks for variations: the same words and settings, other seeds."""
+        return urlencode({name: value for name, value in self.settings.items() if name != "seed"})
+
+    @property
+    def same_seed(self) -> str:
+        """The query of the studio that keeps the seed and the settings and leaves the words to write."""
+        return urlencode({name: value for name, value in self.settings.items() if name != "prompt"})
 
     @property
     def can_cancel(self) -> bool:

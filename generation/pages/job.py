@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.middleware.csrf import get_token
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
+from django.utils import timezone
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts import second_factor
@@ -16,10 +17,11 @@ from accounts.errors import ApiError
 from accounts.identity import Caller, session_caller
 from accounts.models import StaffRole
 from generation import cancellation, delivery, history, timeline
-from generation.models import Attempt, Job, Kind
+from generation.models import Attempt, Job, Kind, State
 from generation.pages import code, live
 from generation.pages.cards import Standings, cards
 from generation.pages.copies import copies_of
+from generation.sharing import shares
 from generation.stage_times import StageTime, stage_times
 
 
@@ -27,10 +29,15 @@ from generation.stage_times import StageTime, stage_times
 @member("read")
 def job(request: HttpRequest, caller: Caller, job_id: UUID) -> HttpResponse:
     """The page, complete as of now; it then follows /events."""
-    found = history.find(caller.organization.pk, job_id)
+    return page(request, history.find(caller.organization.pk, job_id))
+
+
+def page(request: HttpRequest, found: Job, shown: dict | None = None) -> HttpResponse:
+    """A job's page; `shown` is what an action on it has to say."""
     staff = StaffRole.Role.OPERATOR in second_factor.usable_roles(request)
     copies = copies_of(found, request.build_absolute_uri("/v1"))
-    return render(request, "generation/job.html", {**body(found, staff), "copies": copies})
+    given = {**body(found, staff), "copies": copies, **(shown or {})}
+    return render(request, "generation/job.html", given)
 
 
 async def events(request: HttpRequest, job_id: UUID) -> HttpResponseBase:
@@ -104,7 +111,7 @@ def _no_store(response: HttpResponse) -> HttpResponse:
 
 
 def body(found: Job, staff: bool, standings: Standings | None = None) -> dict:
-    """What the parts of the page show; thirteen queries at most beside those that found the job."""
+    """What the parts of the page show; fourteen queries at most beside those that found the job."""
     (card,) = cards([found], standings)
     story = history.story(found)
     answer = code.answer_of(found) if found.kind == Kind.CODE else ""
@@ -118,7 +125,15 @@ def body(found: Job, staff: bool, standings: Standings | None = None) -> dict:
         "answer": answer,
         "stage_times": _stage_times(found, story.attempts),
         "staff": staff,
+        **sharing(found),
     }
+
+
+def sharing(found: Job) -> dict:
+    """What the panel of share links shows; one query for a clip that may have any."""
+    if found.kind != Kind.CLIP or found.state != State.DELIVERED:
+        return {}
+    return {"shares": shares.live_of(found, timezone.now()), "share_days": shares.DAYS}
 
 
 def _stage_times(found: Job, attempts: list[Attempt]) -> list[StageTime]:

@@ -1,9 +1,10 @@
-"""The studio: one column to write a clip, one to watch it being made."""
+"""The studio: one column to write a clip, or several with other seeds, one to watch them being made."""
 
 import re
 from collections.abc import AsyncIterator
 from uuid import UUID
 
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.middleware.csrf import get_token
 from django.shortcuts import redirect, render
@@ -17,7 +18,8 @@ from accounts.identity import Caller, session_caller
 from accounts.models import TierTerms
 from accounts.tiers import terms_for
 from billing.settlement_rules import RULES
-from generation import admission, history, registry
+from generation import admission, history, library, registry, specs
+from generation.inputs import input_images
 from generation.lineage import remixes
 from generation.models import Job, Kind, Lane, RegisteredModel, State
 from generation.pages import live
@@ -27,6 +29,8 @@ from generation.scheduling.standing import Standing, standing
 
 SHOWN = 12
 FIELDS = ("prompt", "size", "seconds", "seed", "model")
+COUNTS = (1, 2, 4)  # clips from one press: the same words, one seed each
+RECENT_PROMPTS = 8
 # What a clip weighs doesn't depend on its words, so an empty prompt is quoted too.
 ANY_PROMPT = "…"
 EXAMPLES = (
@@ -51,10 +55,9 @@ def submit(request: HttpRequest, caller: Caller) -> HttpResponse:
     """Queue a clip. With htmx the watching column comes back; without, the studio again."""
     fields, parent = _fields(request.POST), _parent(caller, request.POST)
     try:
-        if parent:
-            remixes.submit(caller, parent, fields, source="studio")
-        else:
-            admission.submit_clip(caller, fields, source="studio")
+        picture = input_images.received(request.FILES.get(input_images.PARAM))
+        asked = {**fields, input_images.PARAM: picture}
+        queued, refusal = _submit_all(caller, parent, asked, _count(request.POST))
     except ApiError as error:
         if not request.htmx:
             return _page(request, caller, fields, error, parent)
@@ -62,15 +65,55 @@ def submit(request: HttpRequest, caller: Caller) -> HttpResponse:
         answer["HX-Retarget"], answer["HX-Reswap"] = "#quote", "innerHTML"
         return answer
     if request.htmx:
-        return render(request, "generation/parts/watching.html", _watching(caller))
+        stopped = {"queued": queued, "asked": _count(request.POST), "stopped_by": refusal}
+        return render(request, "generation/parts/watching.html", {**_watching(caller), **stopped})
+    if refusal:
+        messages.warning(
+            request, f"{queued} queued. The rest are not, and nothing is held for them: {refusal.message}"
+        )
     return redirect("studio")
+
+
+def _submit_all(caller: Caller, parent: Job | None, fields: dict, count: int) -> tuple[int, ApiError | None]:
+    """Queue `count` clips, each decided on by itself: how many are queued, and what stopped the rest.
+
+    A given seed, or that of the clip that is remixed, is the first one's, and the others count on from it. Raises the
+    ApiError of the first: then none is queued.
+    """
+    first = fields.get("seed") or (str(parent.seed) if parent else None)
+    for number in range(count):
+        own = {**fields, "seed": _seed_of(first, number)}
+        try:
+            if parent:
+                remixes.submit(caller, parent, own, source="studio")
+            else:
+                admission.submit_clip(caller, own, source="studio")
+        except ApiError as error:
+            if number == 0:
+                raise
+            return number, error
+    return count, None
+
+
+def _seed_of(given: str | None, number: int) -> str | None:
+    """The seed of the clip with this number; a text that is none is left for specs.py to refuse by name."""
+    if number == 0 or given is None or not (given.isascii() and given.isdigit()):
+        return given
+    return str((int(given) + number) % (specs.MOST_SEED + 1))
+
+
+def _count(given: dict) -> int:
+    """How many clips are asked for; anything that is not offered is one."""
+    return next((count for count in COUNTS if str(count) == given.get("count")), COUNTS[0])
 
 
 @require_GET
 @member("generate")
 def quote(request: HttpRequest, caller: Caller) -> HttpResponse:
     """The live line under the prompt: what it costs at most and how long it takes, or why it can't be made."""
-    return render(request, "generation/parts/quote.html", _quoted(caller, _fields(request.GET)))
+    return render(
+        request, "generation/parts/quote.html", _quoted(caller, _fields(request.GET), _count(request.GET))
+    )
 
 
 async def events(request: HttpRequest) -> HttpResponseBase:
@@ -122,8 +165,8 @@ def _parent(caller: Caller, given: dict) -> Job | None:
 
 def _own(parent: Job) -> dict[str, str]:
     """The fields of a clip, as the form would have sent them."""
-    taken = remixes.taken_over(parent, {"prompt": parent.prompt})
-    return {name: str(value) for name, value in taken.items()}
+    (card,) = cards([parent])
+    return card.settings
 
 
 def _page(
@@ -135,17 +178,22 @@ def _page(
 ) -> HttpResponse:
     terms = terms_for(caller.organization.pk, timezone.now())
     model = registry.find(fields.get("model"), Kind.CLIP)
+    given = request.POST or request.GET
     page = {
         "fields": fields,
         "parent": parent,
         "error": error,
         "model": model,
         "terms": terms,
+        "models": _models(),
+        "steps": min(terms.steps, model.can.steps_most or terms.steps),
+        "counts": [(count, count == _count(given)) for count in COUNTS],
         "examples": EXAMPLES,
+        "recent": library.recent_prompts(caller.organization.pk, caller.user.pk, RECENT_PROMPTS),
         "settlement_rules": RULES,
         "sizes": _sizes(model, terms, fields.get("size")),
         "seconds": _seconds(model, terms, fields.get("seconds")),
-        **_quoted(caller, fields),
+        **_quoted(caller, fields, _count(given)),
         **_watching(caller),
     }
     return render(request, "generation/studio.html", page, status=error.status if error else 200)
@@ -172,13 +220,20 @@ def _with_choice(choices: list[dict], chosen: str | None) -> list[dict]:
     return [{**choice, "chosen": choice["value"] == chosen} for choice in choices]
 
 
-def _quoted(caller: Caller, fields: dict[str, str]) -> dict:
-    """The quote, and when the clip would be ready were it submitted now; or the refusal."""
+def _models() -> list[RegisteredModel]:
+    """The models to choose from, where there are several."""
+    found = [model for model in registry.available() if model.kind == Kind.CLIP]
+    return found if len(found) > 1 else []
+
+
+def _quoted(caller: Caller, fields: dict[str, str], count: int = 1) -> dict:
+    """The quote of so many clips, and when the first would be ready were it submitted now; or the refusal."""
     try:
         quoted = admission.quote_clip(caller, {**fields, "prompt": fields.get("prompt") or ANY_PROMPT})
     except ApiError as error:
         return {"refused": error}
-    return {"quoted": quoted, "expected": _expected(caller, quoted)}
+    total = quoted["quote"].amount_micro * count
+    return {"quoted": quoted, "expected": _expected(caller, quoted), "count": count, "total_micro": total}
 
 
 def _expected(caller: Caller, quoted: dict) -> Standing:

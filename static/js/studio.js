@@ -16,22 +16,55 @@ document.addEventListener("keydown", (event) => {
 
 document.addEventListener("click", (event) => {
   const example = event.target.closest("[data-prompt]");
-  if (!example) return;
   const prompt = document.getElementById("prompt");
+  if (!example || !prompt || event.ctrlKey || event.metaKey) return;
+  event.preventDefault();
   prompt.value = example.dataset.prompt;
   prompt.dispatchEvent(new Event("input", { bubbles: true }));
+  example.closest("details")?.removeAttribute("open");
   prompt.focus();
+});
+
+const dials = document.querySelector(".dials");
+const requote = () => dials?.dispatchEvent(new Event("requote"));
+
+document.addEventListener("click", (event) => {
+  if (!event.target.closest("[data-reseed]")) return;
+  const seed = document.getElementById("seed");
+  seed.value = "";
+  seed.focus();
+  requote();
+});
+
+// What is being written survives a reload of this tab; nothing is kept once it is sent, or when an address fills the form.
+const compose = document.getElementById("compose");
+if (compose) {
+  const prompt = document.getElementById("prompt");
+  const place = `draft-${compose.dataset.draft}`;
+  if (!prompt.value && sessionStorage.getItem(place)) prompt.value = sessionStorage.getItem(place);
+  prompt.addEventListener("input", () => sessionStorage.setItem(place, prompt.value));
+  document.addEventListener("submit", (event) => { if (event.target === compose) sessionStorage.removeItem(place); });
+}
+
+// The chosen picture, small, beside its name.
+document.addEventListener("change", (event) => {
+  const field = event.target.closest?.("[data-picture]");
+  if (!field) return;
+  const shown = field.querySelector("img"), [file] = event.target.files;
+  if (shown.src) URL.revokeObjectURL(shown.src);
+  shown.hidden = !file;
+  if (file) shown.src = URL.createObjectURL(file); else shown.removeAttribute("src");
 });
 
 // Clips play while the pointer or the focus is on their card.
 function card(event) {
-  const found = event.target.closest?.(".card");
+  const found = event.target.closest?.(".card, .tile");
   return found ? found.querySelector("video[data-hover]") : null;
 }
 document.addEventListener("pointerover", (event) => card(event)?.play().catch(() => {}));
 document.addEventListener("pointerout", (event) => {
   const video = card(event);
-  if (video && !event.target.closest(".card").contains(event.relatedTarget)) video.pause();
+  if (video && !event.target.closest(".card, .tile").contains(event.relatedTarget)) video.pause();
 });
 document.addEventListener("focusin", (event) => card(event)?.play().catch(() => {}));
 document.addEventListener("focusout", (event) => card(event)?.pause());
@@ -55,11 +88,11 @@ const says = (state, words) => {
 };
 document.addEventListener("htmx:sseOpen", () => says("live", "live"));
 document.addEventListener("htmx:sseError", () => says("reconnecting", "reconnecting"));
-document.addEventListener("htmx:sseClose", (event) => { if (event.detail.type === "message") says("paused", "up to date"); });
+document.addEventListener("htmx:sseClose", (event) => { if (event.detail.type === "message") { says("paused", "up to date"); requote(); } });
 document.addEventListener("htmx:afterSwap", (event) => {
   if (event.target.id === "watching" || event.detail.target?.id === "watching") {
     crisp(remembered());
-    document.getElementById("quote").querySelector("[role=alert]")?.remove();
+    document.getElementById("quote").querySelector("[role=alert]:not([data-keep])")?.remove();
     const announcer = document.getElementById("announcer");
     if (announcer) announcer.textContent = "The clip is queued.";
   }

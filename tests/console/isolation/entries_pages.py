@@ -66,10 +66,18 @@ ENTRIES = {
     "jobs/<job:job_id>/report": tenant(
         "read", fields={"category": "other", "text": "words"}, job_id="{done}"
     ),
+    "jobs/<job:job_id>/share": tenant("generate", fields={"days": "7"}, job_id="{done}"),
+    "jobs/<job:job_id>/shares/<int:share_id>/revoke": tenant(
+        "generate", job_id="{done}", share_id="{share}"
+    ),
+    "s/<str:token>/": closed(token="{forged_share}"),
+    "s/<str:token>/clip": closed(token="{forged_share}"),
     "code/": own("generate", prompt=""),
     "code/quote": own("generate", prompt="x"),
     "code/<job:job_id>/": tenant("generate", **CODE),
     "code/<job:job_id>/events": tenant("generate", **CODE),
+    "library/": own("read"),
+    "library/compare/": own("read"),
     "history/": own("read"),
     # Money
     "usage/": own("read"),

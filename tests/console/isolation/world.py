@@ -19,6 +19,7 @@ from accounts.webhooks.endpoints import Wanted
 from billing import budgets, notices, statement
 from billing.models import Budget, Notice
 from generation.models import Job
+from generation.sharing import shares
 from tests.console.billing_stage import bought
 from tests.console.people import code, join, signed_in, with_second_factor
 from tests.generation.api_stage import Tenant, deliver, job_of, make_clip, tenant
@@ -75,6 +76,7 @@ def _work(victim: Tenant) -> dict[str, Any]:
     waiting = job_of(make_clip(client, victim, prompt=PROMPT))
     owner = Caller(victim.organization, victim.owner, None, ROLE_SCOPES[Membership.Role.OWNER])
     written = code(owner)
+    link = shares.share(done, owner, days=7, shows_prompt=True, now=timezone.now())
     chat = _asked(client, victim, "/v1/chat/completions", {"messages": CHAT, "stream": True})
     response = _asked(client, victim, "/v1/responses", {"input": "def f():", "background": True})
     return {
@@ -89,6 +91,8 @@ def _work(victim: Tenant) -> dict[str, Any]:
         "decision": done.decision_id,
         "charge": done.decision.charge.pk,
         "forged_media": "clips:forged",
+        "share": link.share.pk,
+        "forged_share": link.token[:-1] + ("A" if link.token[-1] != "A" else "B"),
     }
 
 

@@ -1,0 +1,1 @@
+"""Links by which an owner shows a clip to people who have no account."""
