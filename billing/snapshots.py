@@ -1,12 +1,10 @@
 """Everything that a decision depends on, read under the lock on the wallet in one round trip."""
 
 import json
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from django.db import models
 from psycopg.types.json import Jsonb
 
 from accounts import batch
@@ -179,23 +177,17 @@ def _micros(at: datetime) -> int:
     return (at - EPOCH) // MICROSECOND
 
 
-def _row(model: Callable[..., models.Model], names: Sequence[str], values: tuple) -> models.Model:
-    made = model(**dict(zip(names, values, strict=True)))
-    made._state.adding, made._state.db = False, "default"
-    return made
-
-
 def _wallet(row: tuple) -> Wallet:
-    wallet = _row(Wallet, WALLET, row)
+    wallet = batch.stored(Wallet, WALLET, row)
     wallet.key_rates = json.loads(wallet.key_rates)  # Django's connections hand JSON over as text
     return wallet
 
 
 def _account(row: tuple) -> Account:
-    return _row(Account, ["id", "organization_id", "kind", "balance", "expires_at"], row)
+    return batch.stored(Account, ["id", "organization_id", "kind", "balance", "expires_at"], row)
 
 
 def _price(row: tuple) -> PriceVersion:
-    return _row(
+    return batch.stored(
         PriceVersion, ["id", "operation", "micro_per_unit", "micro_per_credit", "effective_from"], row
     )
