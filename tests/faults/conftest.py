@@ -38,6 +38,7 @@ class Service:
         self._database = psycopg.connect(live.database_url(), autocommit=True)
         self._key = live.api_key(organization)
         self._calm: dict[str, Calm] = {}
+        self.insists_s = PATIENCE_S
 
     def close(self) -> None:
         self._database.close()
@@ -88,7 +89,7 @@ class Service:
 
     def insist(self, method: str, path: str, body: dict | None = None, **headers: str) -> dict:
         """As `call`, again and again until it is answered: what a client does whose server has a bad day."""
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + self.insists_s
         while True:
             try:
                 return self.call(method, path, body, **headers)

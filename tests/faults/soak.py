@@ -57,6 +57,8 @@ class Soak:
 
     def __post_init__(self) -> None:
         self.chance = random.Random(self.plan.seed)
+        for customer in self.customers.values():
+            customer.insists_s = self.plan.within_s  # room comes when the clips before it are done
         self.workers = ClipWorkers(self.service)
         self.frozen: dict[int, float] = {}
         self.drained: dict[int, float] = {}
