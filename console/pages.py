@@ -189,5 +189,6 @@ urlpatterns = [
     path("s/<str:token>/", sharing.shared, name="shared"),
     path("s/<str:token>/clip", sharing.shared_clip, name="shared_clip"),
     path("preferences", preferences.preferences, name="preferences"),
+    path("search", palette.search, name="search"),
     path("styleguide", preferences.styleguide, name="styleguide"),
 ]

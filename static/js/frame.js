@@ -1,4 +1,5 @@
-// What every page has: local times, copy buttons, menus that close, the theme toggle, tables that the keyboard walks.
+// What every page has: local times, copy buttons, menus that close, the theme toggle, tables that the keyboard walks,
+// and the key that opens the palette.
 
 document.documentElement.classList.add("scripted");
 
@@ -74,6 +75,21 @@ function walk(step) {
   if (!links.length) return;
   const at = links.indexOf(document.activeElement);
   links[Math.min(links.length - 1, Math.max(0, at < 0 ? 0 : at + step))].focus();
+}
+
+// ---- The palette: Ctrl+K or ⌘K anywhere, or its link; without scripts the link leads to the page of the same name.
+const paletteLink = document.querySelector("[data-palette]");
+if (paletteLink) {
+  const apple = /Mac|iPhone|iPad/.test(navigator.platform);
+  paletteLink.querySelector("kbd").textContent = apple ? "⌘ K" : "Ctrl K";
+  const openPalette = async (event) => {
+    event.preventDefault();
+    (await import("./palette.js")).open(paletteLink.href);
+  };
+  paletteLink.addEventListener("click", (event) => { if (!event.ctrlKey && !event.metaKey && !event.shiftKey) openPalette(event); });
+  document.addEventListener("keydown", (event) => {
+    if (event.key.toLowerCase() === "k" && (event.ctrlKey || event.metaKey) && !event.altKey && !event.shiftKey) openPalette(event);
+  });
 }
 
 // ---- The theme: a cookie that the server reads, so the next page is right from its first byte.
