@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -13,12 +14,14 @@ from accounts.errors import ApiError
 from accounts.identity import Caller, session_caller
 from billing.settlement_rules import RULES
 from generation import admission, history, registry, streams
+from generation.code import partial
+from generation.code.partial import Partial
 from generation.models import Job, Kind, TokenSegment
 from generation.pages import live
 from generation.pages.cards import cards
 
 SHOWN = 8
-FIELDS = ("prompt", "max_tokens", "temperature", "seed")
+FIELDS = ("prompt", "max_tokens", "temperature", "seed", "partial")
 LENGTHS = (32, 64, 128, 192)
 USUAL_LENGTH = "128"
 EXAMPLE = 'def mean(values):\n    """The arithmetic mean of a list of numbers."""\n'
@@ -48,9 +51,11 @@ def quote(request: HttpRequest, caller: Caller) -> HttpResponse:
 @require_GET
 @member("generate")
 def answer(request: HttpRequest, caller: Caller, job_id: UUID) -> HttpResponse:
-    """One completion: what is there of it now, and the rest by /events."""
+    """One completion: what is there of it now, and the rest by /events. `show` is `all`, or `valid` for what parses."""
     job = history.find(caller.organization.pk, job_id, Kind.CODE)
     fields = {"prompt": job.prompt, "max_tokens": str(job.spec["max_tokens"])}
+    if job.spec.get("partial"):
+        fields["partial"] = "ast"
     return _page(request, caller, fields, job=job)
 
 
@@ -72,6 +77,37 @@ async def _token_events(job_id: UUID, after: int) -> AsyncIterator[str]:
             yield live.event("end", json.dumps({"error": token.error, "finish_reason": token.finish_reason}))
         else:
             yield live.event("text", json.dumps(token.text), number=token.seq)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The text of a completion as far as it is stored, and where only what parses is shown of it, where it was cut."""
+
+    whole: str
+    cut: Partial | None = None
+
+    @property
+    def shown(self) -> str:
+        return self.cut.applied(self.whole) if self.cut else self.whole
+
+    @property
+    def left_out(self) -> int:
+        """Characters at the end that are not shown."""
+        return len(self.whole) - self.cut.keep if self.cut else 0
+
+
+def _looked_at(job: Job, show: str | None) -> Answer:
+    """All of it or its valid part: as chosen, or else as it was asked for, where it ended at its most tokens."""
+    whole = answer_of(job)
+    wanted = (
+        bool(job.spec.get("partial")) and job.finish_reason == "length" if show is None else show == "valid"
+    )
+    if job.is_open or not wanted:
+        return Answer(whole)
+    language = job.spec.get("partial") or partial.LANGUAGES[0]
+    if job.spec.get("turns"):
+        return Answer(whole, partial.longest_in_conversation(whole, language))
+    return Answer(whole, partial.longest(whole, language, before=job.prompt))
 
 
 def answer_of(job: Job) -> str:
@@ -103,6 +139,8 @@ def _typed(fields: dict[str, str]) -> dict:
                 typed[name] = kind(typed[name])
             except ValueError:
                 continue  # specs.py names the field in its refusal
+    if kept := typed.pop("partial", None):
+        typed["backlot"] = {"partial": kept}
     return typed
 
 
@@ -120,5 +158,5 @@ def _page(
         "recent": history.newest(caller.organization.pk, caller.user.pk, Kind.CODE, SHOWN),
     }
     if job is not None:
-        page |= {"job": job, "card": cards([job])[0], "answer": answer_of(job)}
+        page |= {"job": job, "card": cards([job])[0], "answer": _looked_at(job, request.GET.get("show"))}
     return render(request, "generation/code.html", page, status=error.status if error else 200)

@@ -14,14 +14,14 @@ pytestmark = pytest.mark.django_db
 PIECES = ["    return ", "sum(values)", " / len(values)\n"]
 
 
-def written(job: Job) -> Job:
-    """The completion, written by a worker in three runs of two tokens and delivered."""
+def written(job: Job, pieces: list[str] = PIECES, reason: str = "stop") -> Job:
+    """The completion, written by a worker in runs of two tokens and delivered."""
     attempt, lease = claimed("code")
     assert attempt.job_id == job.pk
-    for seq, text in enumerate(PIECES, start=1):
+    for seq, text in enumerate(pieces, start=1):
         TokenSegment.objects.create(job=job, seq=seq, fence=lease.fence, text=text, ids=[seq, seq])
     return finalization.deliver_code(
-        lease, Ran(gpu_ms=50, tokens_in=7, tokens_out=6, stages={"generate": 0.05}), "stop"
+        lease, Ran(gpu_ms=50, tokens_in=7, tokens_out=6, stages={"generate": 0.05}), reason
     )
 
 
@@ -70,3 +70,46 @@ def test_a_clip_and_a_strangers_completion_are_no_answers_here():
     for job in (clip(caller), code(stranger)):
         assert client.get(f"/code/{job.public_id}/").status_code == 404
         assert client.get(f"/code/{job.public_id}/events").status_code == 404
+
+
+ENDED_EARLY = ["    total = sum(values)\n", "    return total / ("]
+
+
+def test_the_valid_part_of_an_answer_is_shown_on_demand_and_the_rest_counted():
+    client, caller = person()
+    job = written(code(caller), ENDED_EARLY, "length")
+    page = f"/code/{job.public_id}/"
+    html = client.get(page).content.decode()
+    assert "return total / (" in html
+    assert "left out" not in html
+    html = client.get(page, {"show": "valid"}).content.decode()
+    assert "total = sum(values)" in html
+    assert "return total" not in html
+    assert "20 characters at the end are left out" in html
+    assert "the most that was asked for" in html
+
+
+def test_who_asked_for_what_parses_sees_that_first_and_all_of_it_on_demand():
+    client, caller = person()
+    client.post("/code/", {"prompt": "def mean(values):\n", "max_tokens": "32", "partial": "ast"})
+    job = Job.objects.get(organization=caller.organization)
+    assert job.spec["partial"] == "python"
+    written(job, ENDED_EARLY, "length")
+    html = client.get(f"/code/{job.public_id}/").content.decode()
+    assert "return total" not in html
+    assert 'value="ast" checked' in html
+    assert "return total / (" in client.get(f"/code/{job.public_id}/", {"show": "all"}).content.decode()
+
+
+def test_an_answer_that_ended_by_itself_is_whole_and_said_to_be_valid():
+    client, caller = person()
+    job = written(code(caller))
+    assert "All of it is valid Python" in client.get(f"/code/{job.public_id}/?show=valid").content.decode()
+
+
+def test_a_partial_that_is_no_syntax_is_refused():
+    client, caller = person()
+    response = client.post("/code/", {"prompt": "def f():", "partial": "tokens"})
+    assert response.status_code == 400
+    assert "backlot.partial" in response.content.decode()
+    assert not Job.objects.filter(organization=caller.organization).exists()
