@@ -6,9 +6,11 @@ import os
 from django.core.asgi import get_asgi_application
 
 from console import logs
+from console.observability import tracing
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
 logs.configure()
+tracing.begin("web")
 _django = get_asgi_application()
 
 from console import urls  # noqa: E402, F401  (or the first request would load them)

@@ -10,9 +10,10 @@ from typing import Any, ClassVar
 
 from celery import Celery, Task, bootsteps
 from celery.schedules import crontab
-from celery.signals import setup_logging
+from celery.signals import setup_logging, worker_init, worker_shutdown
 
 from console import logs
+from console.observability import tracing
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
 
@@ -34,7 +35,20 @@ class Hint(Task):
             if before is not None and now - before < every / 2:
                 return None
             self._taken_at[self.name] = now
-        return super().__call__(*arguments, **named)
+        return self._timed(arguments, named)
+
+    def _timed(self, arguments: tuple, named: dict[str, Any]) -> Any:
+        from console.observability.metrics import in_process  # behind the settings, which say where it counts
+
+        if self.request.called_directly:
+            return super().__call__(*arguments, **named)
+        began, outcome = time.perf_counter(), "failed"
+        try:
+            answer = super().__call__(*arguments, **named)
+            outcome = "done"
+            return answer
+        finally:
+            in_process.TASKS.labels(self.name, outcome).observe(time.perf_counter() - began)
 
 
 class Awake(bootsteps.StartStopStep):
@@ -96,6 +110,7 @@ app.conf.beat_schedule = {
     "page": _every(2.0, "console.tasks.page"),
     "forget_alarm_counts": _every(3600.0, "console.tasks.forget_alarm_counts"),
     "verify_files": _every(10.0, "generation.tasks.verify_files"),
+    "count_metrics": _every(10.0, "console.tasks.count_metrics"),
 }
 
 
@@ -103,3 +118,13 @@ app.conf.beat_schedule = {
 def _configure_logs(**kwargs: object) -> None:
     """Being connected is what keeps Celery from configuring logs and capturing stdout itself."""
     logs.configure()
+
+
+@worker_init.connect
+def _begin_traces(**kwargs: object) -> None:
+    tracing.begin("worker")
+
+
+@worker_shutdown.connect
+def _end_traces(**kwargs: object) -> None:
+    tracing.end()

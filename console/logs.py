@@ -1,7 +1,8 @@
 """Logs: one line an event, `time level event key=value …`, or JSON where LOG_FORMAT=json.
 
-structlog and the standard library's loggers end in the same handler, on stderr. Whatever is bound with
-`structlog.contextvars` (request_id, job, attempt …) or given as `extra` stands on the line as key=value.
+structlog and the standard library's loggers end in the same handler, on stderr. What the work at hand is known by
+(`accounts/log_context.py`: request_id, job, attempt, decision, trace_id), what is bound with `structlog.contextvars`
+and what is given as `extra` stands on the line as key=value.
 """
 
 import json
@@ -13,9 +14,10 @@ from typing import TextIO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from accounts import log_context
 from console import environment as env
 
-FIRST_KEYS = ("job", "attempt", "request_id")
+FIRST_KEYS = ("job", "attempt", "decision", "request_id")
 QUIET = {
     # One line per message of a beat every second says nothing.
     "celery.app.trace": logging.WARNING,
@@ -26,6 +28,13 @@ QUIET = {
     "asyncio": logging.WARNING,
 }
 NOISE = ("color_message", "request", "status_code")  # what uvicorn and Django add for handlers of their own
+
+
+def add_context(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
+    """What the work at hand is known by, where the line itself doesn't say otherwise."""
+    for key, value in log_context.current().items():
+        event.setdefault(key, value)
+    return event
 
 
 def drop_noise(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
@@ -45,10 +54,16 @@ SHARED: list[Processor] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
     structlog.stdlib.ExtraAdder(),
+    add_context,
     drop_noise,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
     structlog.processors.format_exc_info,
 ]
+
+
+def for_machines() -> bool:
+    """Whether lines are JSON."""
+    return env.text("LOG_FORMAT", "text").lower() == "json"
 
 
 def configure(stream: TextIO | None = None) -> None:
@@ -56,7 +71,7 @@ def configure(stream: TextIO | None = None) -> None:
 
     Called by each process at its start.
     """
-    json_lines = env.text("LOG_FORMAT", "text").lower() == "json"
+    json_lines = for_machines()
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=SHARED,
         processors=[

@@ -10,6 +10,7 @@ from console.alarms.records import (
     AlarmSilence,
     AlarmState,
 )
+from console.observability.metrics.records import MetricMark, MetricTotal
 
 __all__ = [
     "AlarmCount",
@@ -20,4 +21,6 @@ __all__ = [
     "AlarmRound",
     "AlarmSilence",
     "AlarmState",
+    "MetricMark",
+    "MetricTotal",
 ]

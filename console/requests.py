@@ -7,7 +7,6 @@ import logging
 import re
 import uuid
 
-import structlog
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
 from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
@@ -101,7 +100,7 @@ def render_error(request: HttpRequest, error: ApiError) -> HttpResponse:
         response = HttpResponse(render_to_string("errors/plain.html", page), status=error.status)
     for name, value in error.response_headers().items():
         response[name] = value
-    response.is_plain_error = True
+    response.is_plain_error, response.error_code = True, error.code
     return response
 
 
@@ -125,7 +124,7 @@ def report(request: HttpRequest, exception: Exception) -> None:
 
 
 class RequestIdentity:
-    """Outermost: gives the request its id, refuses bodies that are too large, and makes stray errors plain."""
+    """Around all that answers: gives the request its id, refuses bodies that are too large, makes stray errors plain."""
 
     sync_capable = True
     async_capable = True
@@ -140,12 +139,12 @@ class RequestIdentity:
         return self._answer_async(request) if self.is_async else self._answer(request)
 
     def _answer(self, request):
-        with structlog.contextvars.bound_contextvars(request_id=identity_of(request)):
-            return self._finish(request, self._refusal(request) or self.get_response(request))
+        identity_of(request)
+        return self._finish(request, self._refusal(request) or self.get_response(request))
 
     async def _answer_async(self, request):
-        with structlog.contextvars.bound_contextvars(request_id=identity_of(request)):
-            return self._finish(request, self._refusal(request) or await self.get_response(request))
+        identity_of(request)
+        return self._finish(request, self._refusal(request) or await self.get_response(request))
 
     def _refusal(self, request) -> HttpResponse | None:
         length = request.META.get("CONTENT_LENGTH") or "0"

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import secrets
+import socket
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -65,6 +66,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "console.observability.requests.observed",
     "console.requests.RequestIdentity",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -294,5 +296,14 @@ SESSION_COOKIE_SECURE = not DEBUG
 CSRF_COOKIE_SECURE = not DEBUG
 SECURE_CONTENT_TYPE_NOSNIFF = True
 X_FRAME_OPTIONS = "DENY"
+
+# Who may read /metrics: whoever bears this token; without one only this machine (docs/operators/observability.md).
+METRICS_TOKEN = env.text("METRICS_TOKEN", "")
+# Where the processes of one machine count what they do. prometheus_client reads the variable when it is imported.
+METRICS_FOLDER = Path(env.text("METRICS_FOLDER", str(HOME / "run" / "metrics" / socket.gethostname())))
+METRICS_FOLDER.mkdir(parents=True, exist_ok=True)
+os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(METRICS_FOLDER)
+# A line in the log for each answered request.
+REQUEST_LOG = env.flag("REQUEST_LOG", env.text("LOG_FORMAT", "text").lower() == "json")
 
 LOGGING_CONFIG = None  # console/logs.py configures structlog and the standard library together

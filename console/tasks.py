@@ -4,6 +4,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from console.alarms import measuring, paging, rounds
+from console.observability.metrics import counting
 from generation import dispatch
 
 
@@ -24,3 +25,9 @@ def page() -> None:
 def forget_alarm_counts() -> None:
     """Hourly: what is older than a day is kept in coarser steps."""
     rounds.forget(timezone.now())
+
+
+@shared_task
+def count_metrics() -> None:
+    """Every ten seconds: keep the totals that /metrics tells, up to what is final."""
+    counting.run(dispatch.clock())

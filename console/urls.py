@@ -4,6 +4,7 @@ from django.urls import include, path, re_path
 
 from console.api import api
 from console.health import healthz, readyz
+from console.observability.metrics.page import metrics
 from console.openapi import page as openapi_page
 from generation.api.media import media
 
@@ -11,6 +12,7 @@ urlpatterns = [
     re_path(r"^(?=v1/|api/)", api.urls),
     path("healthz", healthz, name="healthz"),
     path("readyz", readyz, name="readyz"),
+    path("metrics", metrics, name="metrics"),
     path("media/<str:token>", media, name="media"),
     path("accounts/", include("allauth.urls")),
     path("", include("console.pages")),
