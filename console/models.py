@@ -10,6 +10,7 @@ from console.alarms.records import (
     AlarmSilence,
     AlarmState,
 )
+from console.changes.records import MeasuredEffect, RunbookUse
 from console.observability.metrics.records import MetricMark, MetricTotal
 
 __all__ = [
@@ -21,6 +22,8 @@ __all__ = [
     "AlarmRound",
     "AlarmSilence",
     "AlarmState",
+    "MeasuredEffect",
     "MetricMark",
     "MetricTotal",
+    "RunbookUse",
 ]

@@ -93,12 +93,12 @@ def _read(pool_slug: str, count: int, busy: list[UUID]) -> _Read:
         (claim_sql.HEADS, (not busy, busy, count, busy, count, count, pool_slug)),
     ]
     _, orphans, ended, pool, lane_rows, overrides, heads = batch.run(statements)
-    now, virtual_time, capacity, running_units = pool[0]
+    now, virtual_time, capacity, running_units, paused = pool[0]
     changes = [_Override(*row) for row in overrides]
     lanes = {row[0]: _lane_book(row, changes, now) for row in lane_rows}
     for slug, charged, actual, weight in ended:
         claims.correct(lanes[slug], virtual_time, charged, actual, weight)
-    _fill(lanes, heads, count)
+    _fill(lanes, [] if paused else heads, count)
     return _Read(
         now,
         PoolBook(virtual_time, lanes, capacity, running_units),

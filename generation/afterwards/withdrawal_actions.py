@@ -1,5 +1,6 @@
-"""What trust & safety staff do to delivered clips: take one back, and, by a second person, bring it back."""
+"""What trust & safety staff do to delivered clips: take some back, and, by a second person, bring one back."""
 
+import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, Self
@@ -15,6 +16,7 @@ from generation.afterwards import withdrawal
 from generation.models import Job, Kind, State, Withdrawal, WithdrawalPolicy
 
 Disposal = Withdrawal.Disposal
+MOST_CLIPS = 50
 EFFECTS = {
     Disposal.QUARANTINE: "its file goes into quarantine, from where a second person can bring it back",
     Disposal.DELETE: "its file is deleted and can't be brought back",
@@ -92,6 +94,72 @@ class WithdrawClip(Approvable):
         original = job.repeat_of_id or job.pk
         repeats = Job.objects.filter(repeat_of=original, state=State.DELIVERED)
         return [*Job.objects.filter(pk=original), *repeats]
+
+
+@dataclass
+class WithdrawClips(Approvable):
+    """Take several delivered clips back in one transaction, each as `WithdrawClip` does: all of them or none."""
+
+    name: ClassVar[str] = "clips.withdraw"
+    title: ClassVar[str] = "Delete confirmed clips"
+    role: ClassVar[str] = StaffRole.Role.TRUST_SAFETY
+
+    job_ids: tuple[UUID, ...]
+    disposal: str = Disposal.QUARANTINE
+
+    @property
+    def target(self) -> str:
+        digest = hashlib.sha256(" ".join(sorted(str(one) for one in self.job_ids)).encode()).hexdigest()
+        return f"clips:{digest[:12]}"
+
+    def second_person(self) -> str | None:
+        return WithdrawClip(UUID(int=0), self.disposal).second_person()
+
+    def preview(self) -> Preview:
+        said = [one.preview() for one in self._each()]
+        back = sum(one.after["refund_micro"] for one in said)
+        count = len(said)
+        sentence = (
+            f"{count} clip{'' if count == 1 else 's'} with {'its' if count == 1 else 'their'} exact repeats "
+            f"{'is' if count == 1 else 'are'} no longer delivered: every link dies at once, "
+            f"{pricing.in_credits(back)} credits go back, and of each {EFFECTS[Disposal(self.disposal)]}."
+        )
+        after = {"withdrawn": count, "refund_micro": back}
+        return Preview({"delivered": count}, {"delivered": 0, **after}, sentence)
+
+    def apply(self, actor: User, reason: str, expires_at: datetime | None) -> dict:
+        done = [one.apply(actor, reason, expires_at) for one in self._each()]
+        back = sum(one["after"]["refund_micro"] for one in done)
+        made = [one["after"]["withdrawal"] for one in done]
+        after = {"delivered": 0, "withdrawn": len(done), "refund_micro": back, "jobs": self._named()}
+        undo = {"withdrawals": made} if self.disposal == Disposal.QUARANTINE else None
+        return {"before": {"delivered": len(done)}, "after": after, "undo": undo}
+
+    def undo(self, actor: User, reason: str, undo: dict) -> dict:
+        """All of them again, by a second person."""
+        for number in undo["withdrawals"]:
+            withdrawal.restore(number, actor, reason)
+        count = len(undo["withdrawals"])
+        return {"before": {"delivered": 0}, "after": {"delivered": count}, "undo": None}
+
+    def payload(self) -> dict:
+        return {"jobs": self._named(), "disposal": self.disposal}
+
+    @classmethod
+    def from_payload(cls, payload: dict) -> Self:
+        return cls(tuple(UUID(one) for one in payload["jobs"]), payload["disposal"])
+
+    def _named(self) -> list[str]:
+        return [str(one) for one in self.job_ids]
+
+    def _each(self) -> list[WithdrawClip]:
+        """In one order, whoever asks, so that two at once wait for one another."""
+        if not 0 < len(self.job_ids) <= MOST_CLIPS:
+            message = f"Choose from 1 to {MOST_CLIPS} clips."
+            raise ApiError("invalid_value", message, param="clips")
+        repeats = dict(Job.objects.filter(pk__in=self.job_ids).values_list("pk", "repeat_of_id"))
+        families = {repeats.get(one) or one: one for one in sorted(self.job_ids)}
+        return [WithdrawClip(one, self.disposal) for one in families.values()]
 
 
 @dataclass

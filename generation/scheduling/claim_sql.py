@@ -41,13 +41,18 @@ inside AS (
 SELECT lane_id, charged_gpu_ms, gpu_ms, charged_weight FROM ended
 """
 
-# The capacity in force: an override before the row's own, and never more than an endpoint that is full takes.
+# The capacity in force: an override before the row's own, and never more than an endpoint that is full takes; and
+# whether somebody paused the pool.
 POOL = """
 SELECT clock_timestamp(), p.virtual_time, c.units_micro,
        CASE WHEN c.units_micro IS NULL THEN 0 ELSE
          (SELECT coalesce(sum(o.running_units_micro), 0)::bigint FROM generation_laneorganization o
            WHERE o.running > 0 AND o.lane_id = ANY (ARRAY(SELECT slug FROM generation_lane WHERE pool_id = p.slug)))
-       END
+       END,
+       coalesce((SELECT o.value = 'true' FROM generation_pooloverride o
+                  WHERE o.pool_id = p.slug AND o.field = 'paused' AND o.removed_at IS NULL
+                    AND (o.expires_at IS NULL OR o.expires_at > clock_timestamp())
+                  ORDER BY o.created_at DESC, o.id DESC LIMIT 1), false)
   FROM generation_pool p, LATERAL (SELECT least(
     coalesce((SELECT (o.value #>> '{}')::numeric::bigint FROM generation_pooloverride o
                WHERE o.pool_id = p.slug AND o.field = 'capacity_units_micro' AND o.removed_at IS NULL
@@ -81,7 +86,7 @@ SELECT l.slug, o.id, o.organization_id, o.tag, o.running, o.running_units_micro,
   FROM generation_lane l CROSS JOIN LATERAL (
     SELECT row_number() OVER (ORDER BY tag, id) AS rank, count(*) OVER () AS places, * FROM (
       SELECT p.* FROM generation_laneorganization p
-       WHERE p.lane_id = l.slug AND p.waiting > 0 AND NOT p.at_cap AND (%s OR EXISTS (
+       WHERE p.lane_id = l.slug AND p.has_waiting AND NOT p.at_cap AND (%s OR EXISTS (
          SELECT 1 FROM generation_job
           WHERE lane_id = p.lane_id AND organization_id = p.organization_id AND state = 'queued'
             AND id <> ALL (%s::uuid[])))

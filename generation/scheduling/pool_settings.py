@@ -12,7 +12,8 @@ from generation.policy import auto_raise
 @dataclass(frozen=True)
 class PoolTerms:
     """What is in force for a pool; times in seconds. `most_preemptions` and `most_wait_s` are off at 0;
-    `gpu_hour_micro_dollars` is the price of a device; `capacity_units_micro` may run at once, None is no limit."""
+    `gpu_hour_micro_dollars` is the price of a device; `capacity_units_micro` may run at once, None is no limit; while
+    it is `paused` nothing new is claimed."""
 
     preempt_after_s: float
     most_preemptions: int
@@ -20,6 +21,7 @@ class PoolTerms:
     most_wait_s: float
     gpu_hour_micro_dollars: int
     capacity_units_micro: int | None
+    paused: bool = False
 
 
 def pools(now: datetime) -> dict[str, PoolTerms]:
@@ -38,7 +40,7 @@ def of_pool(pool_slug: str, now: datetime) -> PoolTerms:
 def _terms(pool: Pool, standing: Iterable[PoolOverride], now: datetime) -> PoolTerms:
     row = getattr(pool, "settings", None) or PoolSettings(pool=pool)
     baseline = {name: getattr(row, name) for name in PoolSettings.FIELDS}
-    baseline["capacity_units_micro"] = pool.capacity_units_micro
+    baseline |= {"capacity_units_micro": pool.capacity_units_micro, "paused": False}
     return PoolTerms(**overrides.effective(baseline, standing, now))
 
 

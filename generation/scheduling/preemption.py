@@ -75,7 +75,7 @@ def run(now: datetime) -> list[int]:
         return [
             attempt
             for slug, terms in pool_settings.pools(now).items()
-            if terms.most_preemptions
+            if terms.most_preemptions and not terms.paused
             for attempt in _in_pool(slug, terms, now)
         ]
 

@@ -45,7 +45,7 @@ class PoolSettings(models.Model):
 
 
 class PoolOverride(Override):
-    """One live change of a pool's settings, or of the capacity on its own row (claim_sql.py reads it)."""
+    """One live change of a pool's settings, of the capacity on its own row, or a pause (claim_sql.py reads both)."""
 
     pool = models.ForeignKey(Pool, on_delete=models.PROTECT, related_name="overrides")
 
@@ -62,6 +62,7 @@ class PoolOverride(Override):
                         "most_wait_s",
                         "gpu_hour_micro_dollars",
                         "capacity_units_micro",
+                        "paused",
                     )
                 ),
                 name="pool_override_field_known",

@@ -113,6 +113,14 @@ POOL_SETTINGS = {
         1_000,
         scale=1_000_000,
     ),
+    "paused": Setting(
+        "Paused",
+        "While it is, nothing new is claimed: what runs goes on, what waits keeps its place.",
+        "yes or no",
+        0,
+        1,
+        whole=True,
+    ),
 }
 RAISE_SETTINGS = {
     "enabled": Setting(

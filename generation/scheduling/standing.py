@@ -11,7 +11,7 @@ from generation.policy import fair_share
 from generation.scheduling import lane_settings
 
 # What waits ahead of a job in its lane: all of its own organization, and of every other one at most as many plus one,
-# because organizations take turns, whoever came first. Then slots and what runs of the pool.
+# because organizations take turns, whoever came first. Then slots and what runs of the pool, and whether it is paused.
 OWN_BEFORE = """
 WITH own AS (
   SELECT count(*) AS ahead FROM generation_job
@@ -31,7 +31,11 @@ SELECT own.ahead,
   (SELECT coalesce(sum(slots), 0)::bigint FROM generation_worker
     WHERE pool_id = %s AND stopped_at IS NULL AND desired = 'run'),
   (SELECT count(*) FROM generation_attempt a JOIN generation_lane l ON l.slug = a.lane_id
-    WHERE a.ended_at IS NULL AND l.pool_id = %s)
+    WHERE a.ended_at IS NULL AND l.pool_id = %s),
+  coalesce((SELECT o.value = 'true' FROM generation_pooloverride o
+             WHERE o.pool_id = %s AND o.field = 'paused' AND o.removed_at IS NULL
+               AND (o.expires_at IS NULL OR o.expires_at > clock_timestamp())
+             ORDER BY o.created_at DESC, o.id DESC LIMIT 1), false)
   FROM own
 """
 
@@ -52,6 +56,7 @@ SELECT percentile_cont(ARRAY[0.1, 0.5, 0.9]) WITHIN GROUP (ORDER BY seconds)
          WHERE model_id = %s AND state = 'delivered' AND started_at IS NOT NULL
          ORDER BY finished_at DESC LIMIT 20) AS recent
 """
+PAUSED = "This pool is paused for the moment; the job keeps its place and starts when it goes on."
 UNMEASURED_SPREAD = (0.5, 1.0, 2.0)  # of the registry's estimate, until something was measured
 
 
@@ -98,9 +103,9 @@ def _queued(job: Job) -> Standing:
     """
     lane, own, pool, at = job.lane_id, job.organization_id, job.lane.pool_id, job.queued_at
     if getattr(job, "just_submitted", False):
-        ahead = OWN_OTHERS + AHEAD, (lane, own, lane, own, pool, pool)
+        ahead = OWN_OTHERS + AHEAD, (lane, own, lane, own, pool, pool, pool)
     else:
-        ahead = OWN_BEFORE + AHEAD, (lane, own, job.pk, at, lane, own, pool, pool)
+        ahead = OWN_BEFORE + AHEAD, (lane, own, job.pk, at, lane, own, pool, pool, pool)
     crowd, lanes, overrides, measured = batch.read(
         [
             ahead,
@@ -109,13 +114,14 @@ def _queued(job: Job) -> Standing:
             (RECENT, (job.model_id,)),
         ]
     )
-    own_ahead, others_ahead, live, running = crowd[0]
+    own_ahead, others_ahead, live, running, paused = crowd[0]
     position, slots = 1 + own_ahead + others_ahead, max(1, live)
     seconds = _service_seconds(job, measured[0][0])
     share = _share(lane, lanes, overrides, timezone.now())
     busy = seconds[1] / 2 if running >= slots else 0.0
     low, middle, high = ((position - 1) * one / (slots * share) + busy + one for one in seconds)
-    return Standing(position, middle, low, high, _why(job, position, running, live))
+    why = PAUSED if paused else _why(job, position, running, live)
+    return Standing(position, middle, low, high, why)
 
 
 def _why(job: Job, position: int, running: int, slots: int) -> str:

@@ -1,0 +1,1 @@
+"""Operate → Changes: every change that somebody made, with its measured effect and its way back."""

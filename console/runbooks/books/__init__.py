@@ -1,0 +1,1 @@
+"""The runbooks themselves, one per alarm."""
