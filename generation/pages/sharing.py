@@ -2,11 +2,13 @@
 
 from uuid import UUID
 
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.doors import member
 from accounts.errors import ApiError
@@ -17,12 +19,17 @@ from generation.pages import job as job_page
 from generation.sharing import shares
 
 
-@require_POST
+@require_http_methods(["GET", "POST"])
 @never_cache
 @member("generate")
 def share(request: HttpRequest, caller: Caller, job_id: UUID) -> HttpResponse:
-    """Make a link; it is shown this once, in the answer itself: the panel with htmx, the whole page without."""
+    """Make a link; it is shown this once, in the answer itself: the panel with htmx, the whole page without.
+
+    Asked for again, it leads to the clip's page: a reload makes no other link.
+    """
     found = history.find(caller.organization.pk, job_id, Kind.CLIP)
+    if request.method == "GET":
+        return redirect(f"{reverse('job', args=[found.public_id])}#share")
     days, now = request.POST.get("days", ""), timezone.now()
     shown: dict = {}
     try:
@@ -37,7 +44,8 @@ def share(request: HttpRequest, caller: Caller, job_id: UUID) -> HttpResponse:
         shown["made"] = made.share
     except ApiError as error:
         shown["share_error"] = error
-    return _answer(request, found, shown)
+    shown["open_panel"] = True
+    return _panel(request, found, shown) if request.htmx else job_page.page(request, found, shown)
 
 
 @require_POST
@@ -48,14 +56,14 @@ def revoke(request: HttpRequest, caller: Caller, job_id: UUID, share_id: int) ->
     found = history.find(caller.organization.pk, job_id, Kind.CLIP)
     ended = shares.revoke(found, share_id, caller, timezone.now())
     words = "The link is ended. Nobody sees the clip by it from now on." if ended else "It had ended before."
-    return _answer(request, found, {"share_note": words})
-
-
-def _answer(request: HttpRequest, found: Job, shown: dict) -> HttpResponse:
     if request.htmx:
-        panel = {"job": found, **job_page.sharing(found), "open_panel": True, **shown}
-        return render(request, "generation/parts/share.html", panel)
-    return job_page.page(request, found, {**shown, "open_panel": True})
+        return _panel(request, found, {"share_note": words})
+    messages.info(request, words)
+    return redirect(f"{reverse('job', args=[found.public_id])}#share")
+
+
+def _panel(request: HttpRequest, found: Job, shown: dict) -> HttpResponse:
+    return render(request, "generation/parts/share.html", {"job": found, **job_page.sharing(found), **shown})
 
 
 @require_safe

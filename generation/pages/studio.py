@@ -31,6 +31,7 @@ SHOWN = 12
 FIELDS = ("prompt", "size", "seconds", "seed", "model")
 COUNTS = (1, 2, 4)  # clips from one press: the same words, one seed each
 RECENT_PROMPTS = 8
+LOOK_AGAIN_S = 15
 # What a clip weighs doesn't depend on its words, so an empty prompt is quoted too.
 ANY_PROMPT = "…"
 EXAMPLES = (
@@ -177,7 +178,12 @@ def _page(
     parent: Job | None = None,
 ) -> HttpResponse:
     terms = terms_for(caller.organization.pk, timezone.now())
-    model = registry.find(fields.get("model"), Kind.CLIP)
+    try:
+        model = registry.find(fields.get("model"), Kind.CLIP)
+    except ApiError:
+        if fields.get("model"):
+            raise
+        return _no_model(request)
     given = request.POST or request.GET
     page = {
         "fields": fields,
@@ -197,6 +203,13 @@ def _page(
         **_watching(caller),
     }
     return render(request, "generation/studio.html", page, status=error.status if error else 200)
+
+
+def _no_model(request: HttpRequest) -> HttpResponse:
+    """Before the first model has passed its gate, in the first minutes of an installation."""
+    answer = render(request, "generation/no_model.html", status=503)
+    answer["Retry-After"] = str(LOOK_AGAIN_S)
+    return answer
 
 
 def _sizes(model: RegisteredModel, terms: TierTerms, chosen: str | None) -> list[dict]:

@@ -36,14 +36,14 @@ document.addEventListener("click", (event) => {
   requote();
 });
 
-// What is being written survives a reload of this tab; nothing is kept once it is sent, or when an address fills the form.
+// What is being written survives a reload of this tab; once it is queued nothing is kept.
 const compose = document.getElementById("compose");
 if (compose) {
   const prompt = document.getElementById("prompt");
   const place = `draft-${compose.dataset.draft}`;
   if (!prompt.value && sessionStorage.getItem(place)) prompt.value = sessionStorage.getItem(place);
   prompt.addEventListener("input", () => sessionStorage.setItem(place, prompt.value));
-  document.addEventListener("submit", (event) => { if (event.target === compose) sessionStorage.removeItem(place); });
+  document.addEventListener("htmx:afterSwap", (event) => { if (event.detail.target?.id === "watching") sessionStorage.removeItem(place); });
 }
 
 // The chosen picture, small, beside its name.
@@ -55,6 +55,10 @@ document.addEventListener("change", (event) => {
   shown.hidden = !file;
   if (file) shown.src = URL.createObjectURL(file); else shown.removeAttribute("src");
 });
+
+// Before the first model is ready the page looks again by itself.
+const waits = document.querySelector("[data-look-again]");
+if (waits) setTimeout(() => location.reload(), 1000 * Number(waits.dataset.lookAgain));
 
 // Clips play while the pointer or the focus is on their card.
 function card(event) {

@@ -7,7 +7,7 @@ from asgiref.sync import async_to_sync
 from django.test import AsyncClient
 
 from billing.models import Decision, Hold, Transaction
-from generation.models import Job, State
+from generation.models import Job, Kind, RegisteredModel, State
 from tests.console.people import PROMPT, clip, person
 
 pytestmark = pytest.mark.django_db
@@ -28,6 +28,14 @@ def test_the_quote_says_what_it_costs_and_when_it_is_ready_and_writes_nothing(dj
     assert "≈ 0.3 credits" in html
     assert "ready in ~" in html
     assert counts(caller) == before
+
+
+def test_before_a_model_has_passed_its_gate_the_studio_says_so():
+    client, _ = person()
+    RegisteredModel.objects.filter(kind=Kind.CLIP).update(status="candidate")
+    answer = client.get("/")
+    assert (answer.status_code, answer["Retry-After"]) == (503, "15")
+    assert "No model is ready yet" in answer.content.decode()
 
 
 def test_an_empty_prompt_is_quoted_too_because_words_weigh_nothing():

@@ -10,6 +10,8 @@ pytestmark = pytest.mark.e2e
 MAKERS = (
     "/",
     "/code/",
+    "/library/",
+    "/library/?q=nothing+of+the+kind&state=delivered&order=oldest",
     "/history/",
     "/usage/?range=30d",
     "/statement/",
