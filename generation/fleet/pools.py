@@ -109,7 +109,8 @@ class LaneOrganization(models.Model):
     them. A claim sets it; the trigger takes it back as soon as one of the organization's jobs ends or is cancelled.
     """
 
-    lane = models.ForeignKey(Lane, on_delete=models.PROTECT, related_name="organizations")
+    # The unique pair below finds a lane's places as well.
+    lane = models.ForeignKey(Lane, on_delete=models.PROTECT, related_name="organizations", db_index=False)
     organization = models.ForeignKey("accounts.Organization", on_delete=models.PROTECT, related_name="+")
     tag = models.FloatField(default=0)
     owed = models.FloatField(db_default=0.0)
@@ -117,6 +118,10 @@ class LaneOrganization(models.Model):
     running = models.IntegerField(default=0)
     running_units_micro = models.BigIntegerField(db_default=0)
     at_cap = models.BooleanField(db_default=False)
+    # An index over the count itself would be written anew with every job that comes.
+    has_waiting = models.GeneratedField(
+        expression=Q(waiting__gt=0), output_field=models.BooleanField(), db_persist=True
+    )
 
     class Meta:
         constraints = [
@@ -130,7 +135,7 @@ class LaneOrganization(models.Model):
             # The claim's pick: the least tag among those that wait and are not at their cap, LIMIT 1.
             models.Index(
                 fields=["lane", "tag", "id"],
-                condition=Q(waiting__gt=0, at_cap=False),
+                condition=Q(has_waiting=True, at_cap=False),
                 name="lane_organization_next",
             ),
             # The units that run in a pool with a capacity.
