@@ -12,7 +12,7 @@ from billing import pages as billing_pages
 from billing import pages_budgets, pages_invoices, pages_notices, pages_statement, pages_usage
 from billing.payments import pages as credit_pages
 from billing.payments import sandbox_pages
-from console import balance_events, preferences, purchase_events
+from console import balance_events, preferences, purchase_events, styleguide
 from console.operations import alarms as operate_alarms
 from console.operations import costs as operate_costs
 from console.operations import files as operate_files
@@ -192,5 +192,5 @@ urlpatterns = [
     path("s/<str:token>/clip", sharing.shared_clip, name="shared_clip"),
     path("preferences", preferences.preferences, name="preferences"),
     path("search", palette.search, name="search"),
-    path("styleguide", preferences.styleguide, name="styleguide"),
+    path("styleguide", styleguide.styleguide, name="styleguide"),
 ]

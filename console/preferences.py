@@ -37,8 +37,3 @@ def preferences(request: HttpRequest) -> HttpResponse:
         elif choice is not None:
             response.delete_cookie(name, samesite="Lax")
     return response
-
-
-def styleguide(request: HttpRequest) -> HttpResponse:
-    """The parts that pages are put together from, side by side."""
-    return render(request, "console/styleguide.html")

@@ -49,9 +49,15 @@ _SAFETY = StaffRole.Role.TRUST_SAFETY.value
 DEEDS = (
     Deed("Make a clip", "clapper", "studio", scope="generate", query="#prompt", words="new video prompt"),
     Deed("Write code", "brackets", "code", scope="generate", query="#prompt", words="new completion python"),
-    Deed("Buy credits", "coins", "buy_credits", scope="billing", words="pay top up purchase"),
     Deed("Explain a charge", "receipt", "statement", scope="read", query="?show=charges", words="why cost"),
-    Deed("Redeem a code", "tag", "statement", scope="billing", query="#redeem", words="promotion coupon"),
+    Deed(
+        "Redeem a code",
+        "tag",
+        "statement",
+        scope="billing",
+        query="#promotion-code",
+        words="promotion coupon",
+    ),
     Deed("Set a budget", "half", "budgets", scope="billing", words="limit cap spending"),
     Deed("Download the statement", "download", "statement_csv", scope="read", words="csv export"),
     Deed("Download the usage", "download", "usage_csv", scope="read", words="csv export"),

@@ -10,6 +10,18 @@ export function announce(words) {
   if (place) place.textContent = words;
 }
 
+// ---- A toast: said aloud, and shown for a moment where it covers nothing that is read.
+let fading = 0;
+export function toast(words) {
+  announce(words);
+  const shown = document.querySelector(".toast:not(.still)") ?? document.body.appendChild(document.createElement("p"));
+  shown.className = "toast shown";
+  shown.setAttribute("aria-hidden", "true"); // the announcer has said it
+  shown.textContent = words;
+  clearTimeout(fading);
+  fading = setTimeout(() => shown.classList.remove("shown"), 2_400);
+}
+
 // ---- Times: the server writes UTC, the reader sees their own zone; UTC stays in the title.
 const dateForm = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 const yearForm = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", year: "numeric" });
@@ -47,7 +59,7 @@ document.addEventListener("click", async (event) => {
   if (copy) {
     const source = copy.dataset.copyFrom ? document.querySelector(copy.dataset.copyFrom) : null;
     await navigator.clipboard.writeText(source ? source.textContent : copy.dataset.copy);
-    announce("Copied");
+    toast("Copied");
     copy.classList.add("copied");
     setTimeout(() => copy.classList.remove("copied"), 900);
     return;
@@ -104,11 +116,40 @@ document.addEventListener("submit", (event) => {
   document.dispatchEvent(new CustomEvent("backlot:theme", { detail: theme }));
 });
 
+// ---- A part that is drawn anew by the server takes the focus with it: it goes back to what has the same words there.
+let lost = null;
+document.addEventListener("htmx:sseBeforeMessage", (event) => {
+  const at = document.activeElement;
+  lost = at && at !== document.body && event.target.contains(at) ? nameOf(at) : null;
+});
+document.addEventListener("htmx:sseMessage", (event) => {
+  if (!lost || document.activeElement !== document.body) return;
+  [...event.target.querySelectorAll("a, button, summary, input, select")].find((one) => nameOf(one) === lost)?.focus({ preventScroll: true });
+});
+const nameOf = (one) => [one.tagName, one.id, one.getAttribute("href"), one.getAttribute("aria-label"), one.textContent.trim()].join(" ");
+
+// ---- What scrolls sideways and holds nothing to press can be reached and scrolled with the keyboard.
+function reach(root) {
+  for (const place of root.querySelectorAll(".table-wrap, .code pre")) {
+    const scrolls = place.scrollWidth > place.clientWidth + 1 && !place.querySelector("a[href], button, summary, input");
+    if (scrolls && !place.hasAttribute("tabindex")) {
+      place.tabIndex = 0;
+      place.setAttribute("role", "region");
+      const title = place.closest("section, .panel, figure")?.querySelector("h2, h3, figcaption, caption");
+      place.setAttribute("aria-label", title ? `${title.textContent.trim()}, scrolls sideways` : "Scrolls sideways");
+    } else if (!scrolls && place.getAttribute("role") === "region" && place.tabIndex === 0) {
+      for (const name of ["tabindex", "role", "aria-label"]) place.removeAttribute(name);
+    }
+  }
+}
+addEventListener("resize", () => reach(document));
+
 localise(document);
+reach(document);
 grow();
 setInterval(() => { if (!document.hidden) grow(); }, 1000);
 new MutationObserver((changes) => {
   for (const change of changes) {
-    for (const node of change.addedNodes) if (node.nodeType === 1) localise(node.parentNode || node);
+    for (const node of change.addedNodes) if (node.nodeType === 1) { localise(node.parentNode || node); reach(node.parentNode || node); }
   }
 }).observe(document.body, { childList: true, subtree: true });

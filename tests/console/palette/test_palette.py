@@ -30,7 +30,7 @@ def test_it_begins_with_ones_own_rooms_actions_and_newest_work():
     found = hits(client)
     assert list(found) == ["Go to", "Do", "Recent"]
     assert ("/credits/", "Buy credits") in found["Go to"]
-    assert ("/credits/", "Buy credits") in found["Do"]
+    assert ("/code/#prompt", "Write code") in found["Do"]
     assert found["Recent"] == [(f"/jobs/{job.public_id}/", PROMPT)]
     assert not [address for group in found.values() for address, _ in group if "/operate/" in address]
 
