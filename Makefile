@@ -23,7 +23,7 @@ help:
 	@echo 'make train-video, make train-code   train the models that ship, anew'
 	@echo 'make train-text      train the text filter that ships, anew'
 	@echo 'make vllm-up         a vLLM server without a GPU, in an environment of its own (2.5 GB)'
-	@echo 'make screens         the pictures in docs/screens, from a running Backlot'
+	@echo 'make screens [ONLY=x]  pictures of every page in docs/screens, from a Backlot of its own'
 
 install: $(INSTALLED)
 
@@ -77,7 +77,7 @@ train-text: $(INSTALLED)
 	$(PYTHON) manage.py train_text_filter $(ARGS)
 
 screens: $(INSTALLED)
-	$(PYTHON) -m tests.e2e.screens
+	$(PYTHON) -m tests.e2e.screens $(ONLY)
 
 VLLM := var/vllm/venv
 VLLM_INSTALLED := var/vllm/.installed

@@ -45,6 +45,15 @@
     const { width, height } = e.getBoundingClientRect();
     if (Math.min(width, height) < 23.5) faults.push(`${width}×${height} px: ${e.outerHTML.slice(0, 120)}`);
   }
+  // Moments are in the reader's zone with UTC on hover; figures line up.
+  for (const e of document.querySelectorAll("time")) {
+    if (!/ UTC$/.test(e.title)) faults.push(`no UTC on hover: ${e.outerHTML.slice(0, 120)}`);
+    if (e.checkVisibility() && / UTC$/.test(e.textContent)) faults.push(`not in the reader's zone: ${e.outerHTML.slice(0, 120)}`);
+  }
+  for (const [said] of document.querySelector("main")?.innerText.matchAll(/\d{1,2}:\d{2}(:\d{2})? UTC/g) ?? []) faults.push(`a moment that is only in UTC: ${said}`);
+  for (const e of shown("td, dd")) {
+    if (/\d/.test(e.innerText) && !getComputedStyle(e).fontVariantNumeric.includes("tabular-nums")) faults.push(`figures of different widths: ${e.outerHTML.slice(0, 120)}`);
+  }
   if (document.documentElement.scrollWidth > innerWidth) faults.push(`wider than ${innerWidth} px`);
   if (document.querySelectorAll("h1").length !== 1) faults.push("not exactly one title");
   return faults;
