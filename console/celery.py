@@ -108,6 +108,7 @@ app.conf.beat_schedule = {
     "watch_signing_certificate": _every(24 * 3600.0, "safety.tasks.watch_signing_certificate"),
     "look_at_alarms": _every(5.0, "console.tasks.look_at_alarms"),
     "page": _every(2.0, "console.tasks.page"),
+    "reckon_incidents": _every(10.0, "console.tasks.reckon_incidents"),
     "forget_alarm_counts": _every(3600.0, "console.tasks.forget_alarm_counts"),
     "verify_files": _every(10.0, "generation.tasks.verify_files"),
     "count_metrics": _every(10.0, "console.tasks.count_metrics"),

@@ -11,6 +11,14 @@ from console.alarms.records import (
     AlarmState,
 )
 from console.changes.records import MeasuredEffect, RunbookUse
+from console.incidents.records import (
+    FollowUp,
+    Incident,
+    IncidentFiring,
+    IncidentLine,
+    IncidentOverride,
+    IncidentSettings,
+)
 from console.observability.metrics.records import MetricMark, MetricTotal
 
 __all__ = [
@@ -22,6 +30,12 @@ __all__ = [
     "AlarmRound",
     "AlarmSilence",
     "AlarmState",
+    "FollowUp",
+    "Incident",
+    "IncidentFiring",
+    "IncidentLine",
+    "IncidentOverride",
+    "IncidentSettings",
     "MeasuredEffect",
     "MetricMark",
     "MetricTotal",

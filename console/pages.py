@@ -143,6 +143,7 @@ urlpatterns = [
     ),
     path("operate/lanes/<slug:slug>/<slug:field>", operate_lane_changes.change, name="operate_lane_change"),
     path("operate/changes/<int:entry_id>/undo", operate_lane_changes.undo, name="operate_undo"),
+    path("operate/incidents/", include("console.incidents.urls")),
     path("operate/runbooks/", include("console.runbooks.urls")),
     path("operate/changes/", include("console.changes.urls")),
     path("operate/scheduling/", operate_scheduling.scheduling, name="operate_scheduling"),

@@ -5,6 +5,7 @@ from django.utils import timezone
 
 from console.alarms import measuring, paging, rounds
 from console.observability.metrics import counting
+from console.incidents import reckoning
 from generation import dispatch
 
 
@@ -25,6 +26,12 @@ def page() -> None:
 def forget_alarm_counts() -> None:
     """Hourly: what is older than a day is kept in coarser steps."""
     rounds.forget(timezone.now())
+
+
+@shared_task
+def reckon_incidents() -> None:
+    """Every ten seconds: what each open incident costs by now, and whom it met."""
+    reckoning.run(dispatch.clock())
 
 
 @shared_task

@@ -23,7 +23,7 @@ from accounts.models import OutboxEvent
 from accounts.webhooks import sending
 from accounts.webhooks.sending import Ways
 from console.alarms.policy.catalog import BY_NAME
-from console.models import AlarmFiring, AlarmSilence
+from console.models import AlarmFiring, AlarmSilence, IncidentFiring
 
 logger = logging.getLogger(__name__)
 
@@ -109,8 +109,17 @@ def payload(firing: AlarmFiring, action: str) -> dict:
         "alarm": alarm.name,
         "scope": firing.scope,
         "opened_at": firing.opened_at.isoformat(),
-        "link": f"{settings.SITE_URL}/operate/alarms/{alarm.name}/" if settings.SITE_URL else "",
+        "link": _link(firing),
     }
+
+
+def _link(firing: AlarmFiring) -> str:
+    """The page of its incident, where what to do about it runs in place."""
+    if not settings.SITE_URL:
+        return ""
+    found = IncidentFiring.objects.filter(firing=firing).values_list("incident_id", flat=True).first()
+    page = f"/operate/incidents/{found}/" if found else f"/operate/alarms/{firing.alarm_id}/"
+    return f"{settings.SITE_URL}{page}"
 
 
 def begin() -> bool:

@@ -1,4 +1,4 @@
-"""A round of alarms, every few seconds: count, look, write what changed, and tell people through the outbox."""
+"""A round of alarms, every few seconds: count, look, write what changed, open incidents, tell people by the outbox."""
 
 import time
 from collections.abc import Iterator
@@ -14,6 +14,7 @@ from console.alarms.policy.conditions import Seen, Terms
 from console.alarms.policy.history import Moment
 from console.alarms.policy.replay import next_standing
 from console.alarms.policy.standing import QUIET, Change, Standing, Transition
+from console.incidents import openings
 from console.models import AlarmCount, AlarmFiring, AlarmLevel, AlarmRound, AlarmState
 from generation.rounds import is_mine
 
@@ -41,6 +42,7 @@ def run(now: datetime, scorer: float) -> int | None:
             return None
         newest = measuring.count(now)
         changed = _judge(measuring.look(now, scorer), now)
+        openings.follow(now)
         paging.tell(now)
         minute, took_ms = now.replace(second=0, microsecond=0), round((time.monotonic() - began) * 1000)
         with connection.cursor() as cursor:

@@ -26,8 +26,8 @@ MAKERS = [
 ]
 NOT_A_MEMBERS = ("/spending/", "/credits/", "/invoices/", "/keys/", "/webhooks/", "/audit/")
 OPERATORS = [
-    *("/operate/", "/operate/alarms/", "/operate/lanes/", "/operate/scheduling/", "/operate/workers/"),
-    *("/operate/models/", "/operate/costs/", "/operate/files/"),
+    *("/operate/", "/operate/jobs/", "/operate/alarms/", "/operate/incidents/", "/operate/runbooks/", "/operate/lanes/", "/operate/scheduling/", "/operate/workers/"),
+    *("/operate/models/", "/operate/costs/", "/operate/files/", "/operate/changes/"),
 ]
 STAFF = ["/staff/approvals/", "/staff/audit/"]  # of whatever role
 

@@ -1,0 +1,1 @@
+"""The rules of incidents, without a database or a clock: order, severity, states, cost, times to repair."""

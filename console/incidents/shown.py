@@ -1,0 +1,70 @@
+"""What the pages of incidents show, as templates want it; the streams render parts of the same."""
+
+from datetime import datetime
+
+from django.http import Http404
+
+from accounts.models import User
+from console.alarms.policy.catalog import BY_NAME
+from console.incidents import board, people, terms, timeline
+from console.incidents.board import Row
+from console.incidents.changes import BEGAN
+from console.incidents.policy import course, order
+from console.models import Incident
+from console.runbooks.books import catalog as runbooks
+
+State = Incident.State
+NEXT = {
+    State.OPEN: (State.ACKNOWLEDGED, State.MITIGATED, State.RESOLVED),
+    State.ACKNOWLEDGED: (State.MITIGATED, State.RESOLVED),
+    State.MITIGATED: (State.RESOLVED,),
+    State.RESOLVED: (),
+}
+
+
+def of_board(now: datetime) -> dict:
+    """All open incidents, those that are over, and how long each kind took; ten queries."""
+    found = board.open_now(now)
+    return {
+        "board": found,
+        "harmful": sum(row.incident.state != State.MITIGATED for row in found.rows),
+        "resolved": board.resolved(now),
+        "repairs": board.repairs(now),
+        "hour": terms.on_call_hour(now),
+        "stakes": order.STAKES.items(),
+        "severities": course.SEVERITIES.items(),
+        "began": BEGAN.items(),
+    }
+
+
+def row_of(incident_id: int, now: datetime) -> Row:
+    """One incident with its cost. Raises Http404; four queries."""
+    found = Incident.objects.select_related("assignee", "safety_incident").filter(pk=incident_id).first()
+    if found is None:
+        raise Http404
+    return board.costed([found], now)[0]
+
+
+def of_incident(row: Row, person: User, now: datetime) -> dict:
+    """Everything on an incident's page; some fifteen queries beside its runbook."""
+    one = row.incident
+    firings = list(one.firings.select_related("firing").order_by("pk"))
+    standing = [link.firing.scope for link in firings if link.cleared_at is None]
+    return {
+        "row": row,
+        "incident": one,
+        "alarm": BY_NAME.get(one.alarm_id or ""),
+        "book": runbooks.BY_SLUG.get(one.alarm_id or ""),
+        "books": runbooks.BOOKS,
+        "scope": (standing or [link.firing.scope for link in firings] or [""])[0],
+        "fires": bool(standing),
+        "moments": timeline.of(one, now),
+        "moves": [(state, course.STATES[state]) for state in NEXT[State(one.state)]],
+        "candidates": people.candidates(),
+        "severities": course.SEVERITIES.items(),
+        "follow_ups": list(one.follow_ups.select_related("owner").order_by("done_at", "pk")),
+        "repairs": board.repairs(now, one.alarm_id or "") if one.alarm_id else [],
+        "others": board.open_now(now),
+        "trust_safety": "trust_safety" in person.staff_roles,
+        "operator": "operator" in person.staff_roles,
+    }

@@ -1,0 +1,39 @@
+// An incident's page: its cost ticks between two looks of the server, `a` acknowledges, `n` goes to the note.
+
+const written = new WeakMap();
+
+function dollars(micro) {
+  const value = micro / 1e6;
+  if (value < 1) return `$${value.toPrecision(3)}`;
+  return value.toLocaleString("en-US", { style: "currency", currency: "USD" });
+}
+
+// The rate is micro-dollars an hour: what on-call time adds. What was wasted comes with the server's looks.
+function tick() {
+  if (document.hidden) return;
+  for (const cost of document.querySelectorAll("[data-cost][data-rate]")) {
+    const rate = Number(cost.dataset.rate);
+    if (!rate) continue;
+    if (!written.has(cost)) written.set(cost, performance.now());
+    const hours = (performance.now() - written.get(cost)) / 3_600_000;
+    cost.textContent = dollars(Number(cost.dataset.cost) + rate * hours);
+  }
+}
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, textarea, select, [contenteditable]")) return;
+  const place = document.querySelector(`[data-key="${CSS.escape(event.key)}"]`);
+  if (!place) return;
+  event.preventDefault();
+  place.focus();
+  if (place.tagName === "BUTTON") place.click();
+});
+
+tick();
+setInterval(tick, 1000);
+
+const says = (state, words) => {
+  for (const dot of document.querySelectorAll("[data-live]")) { dot.dataset.state = state; dot.textContent = words; }
+};
+document.addEventListener("htmx:sseOpen", () => says("live", "live"));
+document.addEventListener("htmx:sseError", () => says("reconnecting", "reconnecting"));
