@@ -6,7 +6,7 @@ figures, never what somebody wrote.
 """
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -48,6 +48,8 @@ class Recorder(Protocol):
     def span(
         self, name: str, attributes: Attributes, kind: str, parent: str
     ) -> AbstractContextManager[Span]: ...
+
+    def under(self, traceparent: str) -> AbstractContextManager[None]: ...
 
     def past(self, span: Past) -> str: ...
 
@@ -94,6 +96,11 @@ def span(
 ) -> AbstractContextManager[Span]:
     """A span around what is done inside it; under the current one unless `parent` names another."""
     return _OFF if _recorder is None else _recorder.span(name, attributes, kind, parent)
+
+
+def under(traceparent: str) -> AbstractContextManager[None]:
+    """What is told inside is told under that span, which another process or an earlier moment told."""
+    return nullcontext() if _recorder is None else _recorder.under(traceparent)
 
 
 def past(span: Past) -> str:

@@ -124,7 +124,7 @@ def report(request: HttpRequest, exception: Exception) -> None:
 
 
 class RequestIdentity:
-    """Around all that answers: gives the request its id, refuses bodies that are too large, makes stray errors plain."""
+    """Around what answers: gives the request its id, refuses bodies that are too large, makes stray errors plain."""
 
     sync_capable = True
     async_capable = True

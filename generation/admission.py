@@ -9,7 +9,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from accounts import batch, tiers
+from accounts import batch, log_context, tiers, tracing
 from accounts.errors import ApiError
 from accounts.identity import Caller
 from accounts.models import TierTerms
@@ -25,6 +25,7 @@ from generation.models import Job, Kind, Lane, RegisteredModel, State
 from generation.policy import cost
 from generation.scheduling import calibration, overload, routing, tickets
 from generation.specs import ClipSpec, CodeSpec
+from generation.tracing import contexts
 from safety.policy import suspensions as policy_suspensions
 from safety.prefilter import cascade
 from safety.prefilter.cascade import screen_prompt
@@ -146,7 +147,8 @@ def _submit(
         fields.get("prompt"), kind
     ) as underway:  # the scorer works while the request is weighed
         weighed = weigh(caller, fields, now)
-        screening = _screened(caller, weighed, now, underway)
+        with tracing.span("screen prompt"):
+            screening = _screened(caller, weighed, now, underway)
     lane = routing.lane_for(weighed.lanes, weighed.model, weighed.spec.precision)
     repeats = _repeated(caller, weighed, fields)
     if repeats is None:
@@ -225,6 +227,7 @@ def _screened(
             refusal=refusal,
             cause=f"{refusal.code}:{weighed.kind}:{screening.category}",
         )
+        log_context.note(decision=str(decision.pk))
         refused_prompts.keep(decision, weighed.spec.prompt, weighed.kind, screening)
         raise access.refusal(decision, param="prompt")
     return screening.record()
@@ -280,9 +283,16 @@ def _repeated(caller: Caller, weighed: Weighed, fields: Mapping[str, Any]) -> Jo
 
 
 def _decided(asked: _Asked, now: datetime) -> tuple[Job | None, Decision]:
-    job, decision = _decide(asked, now)
-    if job is None and decision.top_up_helps and _topped_up(asked.caller, decision):
-        job, decision = _decide(asked, timezone.now(), top_up_tried=True)
+    with tracing.span("decide") as span:
+        job, decision = _decide(asked, now)
+        if job is None and decision.top_up_helps and _topped_up(asked.caller, decision):
+            job, decision = _decide(asked, timezone.now(), top_up_tried=True)
+        ids = {"decision": str(decision.pk)} | ({"job": str(job.pk)} if job else {})
+        log_context.note(**ids)
+        if tracing.on():
+            span.set(
+                backlot__allowed=decision.allowed, **{f"backlot__{name}": one for name, one in ids.items()}
+            )
     return job, decision
 
 
@@ -302,7 +312,7 @@ def _decide(asked: _Asked, now: datetime, *, top_up_tried: bool = False) -> tupl
     def with_hold(decision: Decision) -> list[batch.Statement]:
         made.append(_job(asked, job_id, decision, now))
         picture = [batch.insertion(asked.picture.row(made[0]))] if asked.picture else []
-        return [batch.insertion(made[0]), *picture]
+        return [batch.insertion(made[0]), *picture, *contexts.insertion(job_id)]
 
     decision = access.decide_and_hold(
         request, weighed.terms, now, top_up_tried=top_up_tried, with_hold=with_hold

@@ -3,10 +3,11 @@ webhooks; a new organization, for what it begins with; addresses that a CDN is t
 
 from uuid import UUID
 
-from accounts import outbox
+from accounts import outbox, tracing
 from accounts.models import OutboxEvent
 from generation import streams, webhook_events, welcome
 from generation.afterwards import cdn
+from generation.tracing import contexts
 
 MOST_AT_ONCE = 100
 
@@ -23,5 +24,8 @@ def dispatch() -> int:
 
 
 def _tell_of_job(event: OutboxEvent) -> None:
-    webhook_events.tell_job(event)
-    streams.announce(UUID(event.payload["job"]), "end", {"state": event.payload["state"]})
+    job_id, state = UUID(event.payload["job"]), event.payload["state"]
+    about = {"backlot.job": event.payload["id"], "backlot.state": state}
+    with tracing.span(f"tell {event.topic}", about, tracing.CONSUMER, contexts.of(job_id)):
+        webhook_events.tell_job(event)
+        streams.announce(job_id, "end", {"state": state})

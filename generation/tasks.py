@@ -75,12 +75,12 @@ def close_stations(**_) -> None:
         station.close()
 
 
-@shared_task
-def work(pool_slug: str) -> None:
-    """A ticket."""
+@shared_task(bind=True)
+def work(self, pool_slug: str) -> None:
+    """A ticket. Where traces are on its header says which request sent it."""
     from generation.worker.loop import work as take_jobs
 
-    take_jobs(_station(pool_slug))
+    take_jobs(_station(pool_slug), self.request.get("traceparent") or "")
 
 
 @shared_task

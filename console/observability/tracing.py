@@ -102,9 +102,20 @@ class OpenTelemetry:
             try:
                 yield live
             except BaseException as problem:
-                span.set_attribute("error.type", getattr(problem, "code", None) or type(problem).__name__)
+                code = getattr(problem, "code", None)  # an ApiError's
+                span.set_attribute("error.type", code if isinstance(code, str) else type(problem).__name__)
                 live.failed(type(problem).__name__)
                 raise
+
+    @contextmanager
+    def under(self, traceparent: str) -> Iterator[None]:
+        from opentelemetry.context import attach, detach
+
+        token = attach(self._context(traceparent))
+        try:
+            yield
+        finally:
+            detach(token)
 
     def past(self, told: Past) -> str:
         span = self._tracer.start_span(

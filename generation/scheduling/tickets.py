@@ -16,9 +16,12 @@ from django.db import transaction
 from kombu import Connection
 from redis.exceptions import RedisError
 
+from accounts import tracing
+
 logger = logging.getLogger(__name__)
 
 ENOUGH = 200
+MESSAGE: tracing.Attributes = {"messaging.system": "celery", "messaging.operation.type": "send"}
 TASK = "generation.tasks.work"
 ID = "the id of the ticket"  # where each message has one of its own
 SEND = """
@@ -44,13 +47,21 @@ def send(pool_slug: str) -> bool:
     Where many tickets lie that nobody has taken, every slot is busy or gone: whoever takes one of them afterwards works
     until nothing waits, this job too, so that one more would be the dearest part of a request in a rush, for nothing.
     """
-    message = _written(pool_slug).replace(ID, str(uuid.uuid4()))
     try:
-        _send()(keys=[pool_slug], args=[ENOUGH, message])
+        with tracing.span("send ticket", MESSAGE, tracing.PRODUCER):
+            _send()(keys=[pool_slug], args=[ENOUGH, _message(pool_slug)])
     except RedisError as error:
         logger.warning("ticket not sent, upkeep will", extra={"pool": pool_slug, "error": str(error)})
         return False
     return True
+
+
+def _message(pool_slug: str) -> str:
+    """One more ticket; where traces are on its header says which request sent it."""
+    if not tracing.on():
+        return _written(pool_slug).replace(ID, str(uuid.uuid4()))
+    headers = '"headers": {' + f'"traceparent": "{tracing.here()}", '
+    return _written(pool_slug).replace(ID, str(uuid.uuid4())).replace('"headers": {', headers, 1)
 
 
 @cache

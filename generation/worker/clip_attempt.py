@@ -22,7 +22,7 @@ from generation.finalization import Ran
 from generation.inputs import input_images
 from generation.models import Attempt, Job, State
 from generation.scheduling.leases import LeaseLost, Wishes, lease_of
-from generation.worker import checkpoints, endings, finishing, previews
+from generation.worker import checkpoints, endings, finishing, previews, traces
 from generation.worker.clip_turn import ClipTurn
 from generation.worker.stages import Cancelled, HandedBack, NotFinite, Preempted, RefusedByGate, Stopwatch
 from generation.worker.station import Station
@@ -45,6 +45,8 @@ def run(attempt: Attempt, station: Station) -> None:
         _denoise(turn)
         frames = _decoded(turn)
         station.finishing.take(turn, lambda: _finish(turn, frames))
+        return
+    traces.tell_clip(turn)
 
 
 def _turn(attempt: Attempt, station: Station) -> ClipTurn | None:
@@ -66,6 +68,7 @@ def _turn(attempt: Attempt, station: Station) -> ClipTurn | None:
 def _finish(turn: ClipTurn, frames: np.ndarray) -> None:
     with endings.told(turn):
         finishing.finish(turn, frames)
+    traces.tell_clip(turn)
 
 
 def _denoise(turn: ClipTurn) -> None:

@@ -24,6 +24,7 @@ from generation.finalization import Ran
 from generation.models import Attempt, Job, Kind, TokenSegment
 from generation.scheduling import preemption
 from generation.scheduling.leases import Lease, LeaseLost, Wishes, lease_of
+from generation.worker import traces
 from generation.worker.stages import Cancelled, HandedBack, Preempted, Stopwatch
 from generation.worker.station import Station
 from generation.worker.token_writer import TokenWriter
@@ -76,7 +77,9 @@ def run(attempt: Attempt, station: Station) -> None:
     """Stream the answer and write how it ended; a lost lease ends it without a word."""
     lease = lease_of(attempt)
     try:
-        _run_to_an_end(CodeTurn(attempt, attempt.job, lease, station.engine(attempt.job.model), station))
+        turn = CodeTurn(attempt, attempt.job, lease, station.engine(attempt.job.model), station)
+        _run_to_an_end(turn)
+        traces.tell_code(turn)
     except LeaseLost as lost:
         logger.warning(str(lost), extra={"job": str(attempt.job_id), "fence": attempt.fence})
         return

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from contextvars import copy_context
 from typing import TYPE_CHECKING
 
 from django.db import connection
@@ -54,7 +55,8 @@ class FinishingLine:
                 self._give_up(turn)
         name = f"finishing-{turn.lease.fence}"
         # A daemon, so that a storage that hangs cannot keep a stopping worker alive.
-        threading.Thread(target=self._run, args=(turn, finish), name=name, daemon=True).start()
+        run = copy_context().run  # its log lines and spans belong to the same job
+        threading.Thread(target=run, args=(self._run, turn, finish), name=name, daemon=True).start()
 
     def wait(self, seconds: float) -> list["ClipTurn"]:
         """Wait until every clip has left the line, so long at most; those that have not."""

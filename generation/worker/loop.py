@@ -1,24 +1,31 @@
 """What a ticket starts: take jobs, best first, until there are none or the process is to stop."""
 
 import logging
+import time
 from collections.abc import Callable
 
 from generation.models import Attempt, Kind
+from generation.worker import traces
 from generation.worker.station import Station
 
 logger = logging.getLogger(__name__)
 
 
-def work(station: Station) -> int:
-    """Run jobs until the pool has none for this worker; the number that were taken."""
+def work(station: Station, ticket: str = "") -> int:
+    """Run jobs until the pool has none for this worker; the number that were taken.
+
+    `ticket` is the traceparent of the ticket that started this, where traces are on.
+    """
     taken = 0
     while station.wanted():
         station.between_jobs()
+        asked_ns = time.time_ns()
         attempt = station.claims.next()
         if attempt is None:
             break
         taken += 1
-        run(attempt, station)
+        with traces.under_way(attempt, asked_ns, ticket):
+            run(attempt, station)
         # Behind a job and not before it: nobody waits for this.
         station.engines.let_go_of_quarantined()
     return taken

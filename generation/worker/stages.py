@@ -48,6 +48,7 @@ class Stopwatch:
 
     def __init__(self) -> None:
         self._started = time.perf_counter()
+        self.began_ns = time.time_ns()  # the same moment by the wall clock, since 1970
         self.seconds: dict[str, float] = {}
         self.trace: list[tuple[str, int, int]] = []
 

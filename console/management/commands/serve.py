@@ -13,6 +13,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 
 from console import embedded, logs
+from console.observability.metrics import in_process
 from console.supervisor import address, presence
 from console.supervisor.output import NamedStream, Output
 from console.supervisor.programs import PROJECT, Program, all_programs
@@ -47,6 +48,7 @@ class Command(BaseCommand):
         output = Output()
         logs.configure(NamedStream(output, "serve"))
         sign_ins = self._prepare_database()
+        in_process.forget(settings.METRICS_FOLDER)
         servers = embedded.ensure("manage.py serve")
         watch = (lambda: self._keep(servers)) if servers else None
         supervision = Supervision(all_programs(port, home, settings.SCORERS), output, watch)
