@@ -49,6 +49,8 @@ PAGES = (
     "/webhooks/{webhook}/deliveries/{sent}/",
     "/members/",
     "/audit/",
+    "/search",
+    "/search?q=red",
 )
 READS = (
     "/v1/videos",
@@ -85,6 +87,7 @@ STAFF = (
     "/staff/access/",
     "/staff/approvals/",
     "/staff/audit/",
+    "/search?q={job}",
 )
 OPERATE = ("/operate/costs/", "/operate/costs/figures?rate=40")
 WRITES = (("/v1/videos", CLIP), ("/v1/completions", {**CODE, "stream": True}), ("/api/quotes", CLIP))

@@ -26,6 +26,8 @@ MAKERS = (
     "/members/",
     "/audit/",
     "/accounts/2fa/",
+    "/search",
+    "/search?q=budget",
     "/styleguide",
 )
 OPERATORS = (
