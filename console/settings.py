@@ -205,6 +205,8 @@ PAGERDUTY_URL = env.text("PAGERDUTY_URL", "https://events.pagerduty.com/v2/enque
 ALARM_WEBHOOK_URL = env.text("ALARM_WEBHOOK_URL", "")
 ALARM_MAIL_TO = env.words("ALARM_MAIL_TO")
 # Whether those addresses may lie on this machine or in its network, without TLS.
+# A real job of Backlot's own in every pool, every five minutes, whose age is an alarm.
+SYNTHETIC_JOBS = env.flag("SYNTHETIC_JOBS", True)
 ALARM_LOCAL_ADDRESSES = env.flag("ALARM_LOCAL_ADDRESSES", DEBUG)
 MAX_REQUEST_BYTES = 1_000_000
 # Streams of code that one API key, or one person on the pages, may have open at once.

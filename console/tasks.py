@@ -3,7 +3,8 @@
 from celery import shared_task
 from django.utils import timezone
 
-from console.alarms import measuring, paging, rounds
+from console.alarms import measuring, paging, rounds, synthetic
+from console.changes import effects
 from console.observability.metrics import counting
 from console.incidents import reckoning
 from generation import dispatch
@@ -20,6 +21,18 @@ def look_at_alarms() -> None:
 def page() -> None:
     """Every two seconds: a thread of this process begins to tell people what changed."""
     paging.begin()
+
+
+@shared_task
+def make_synthetic_jobs() -> None:
+    """Every five minutes: a real job in every pool, by the database's clock."""
+    synthetic.run(dispatch.clock())
+
+
+@shared_task
+def measure_effects() -> None:
+    """Every half minute: what the changes of five minutes ago moved."""
+    effects.run(dispatch.clock())
 
 
 @shared_task

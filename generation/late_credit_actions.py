@@ -37,7 +37,7 @@ SELECT j.id, u.id, t.id, c.id IS NOT NULL AS credited
        AND s.max_seconds >= (j.spec->>'seconds')::float AND s.effective_from <= j.queued_at
      ORDER BY s.model = '', s.max_seconds, s.effective_from DESC LIMIT 1) t ON true
   LEFT JOIN billing_slacredit c ON c.usage_event_id = u.id AND c.at <= %(at)s
- WHERE u.at >= %(since)s AND u.at < %(until)s AND u.operation = 'clip'
+ WHERE u.at >= %(since)s AND u.at < %(until)s AND u.operation = 'clip' AND j.source <> 'synthetic'
    AND u.outcome IN ('delivered', 'failed', 'cancelled') AND t.credit_micro > 0
    AND j.finished_at - j.queued_at > make_interval(secs => t.target_s)
  ORDER BY u.organization_id, u.id LIMIT %(most)s

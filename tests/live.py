@@ -40,7 +40,13 @@ class Live:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         kept = {key: value for key, value in os.environ.items() if key not in NOT_INHERITED}
-        self.environment = {**kept, "BACKLOT_HOME": str(self.home), "PORT": str(self.port), **environment}
+        self.environment = {
+            **kept,
+            "BACKLOT_HOME": str(self.home),
+            "PORT": str(self.port),
+            "SYNTHETIC_JOBS": "off",
+            **environment,
+        }
         self.lines: list[str] = []
         self.process: subprocess.Popen | None = None
 

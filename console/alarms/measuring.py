@@ -38,7 +38,7 @@ WITH ended AS (
        WHERE e.to_state = 'delivered' AND j.kind = 'clip' AND s.tier_id = l.tier_id AND s.model IN ('', m.name)
          AND s.max_seconds >= (j.spec->>'seconds')::float AND s.effective_from <= j.queued_at
        ORDER BY s.model = '', s.max_seconds, s.effective_from DESC LIMIT 1) t ON true
-   WHERE e.id > %(after)s AND e.at >= %(since)s AND e.at < %(until)s
+   WHERE e.id > %(after)s AND e.at >= %(since)s AND e.at < %(until)s AND j.source <> 'synthetic'
      AND e.to_state IN ('delivered', 'failed', 'blocked', 'running')
 ), happened AS (
   SELECT to_timestamp(floor(extract(epoch FROM at) / %(step)s) * %(step)s) AS step, kind
@@ -83,6 +83,7 @@ ON CONFLICT (at, measure, scope) DO UPDATE SET bad = excluded.bad, total = exclu
 """
 
 # A wait that only one or two jobs have had is no starvation: the p95 counts up to the third longest wait.
+# Synthetic jobs: how long the oldest try since the last good one is ago; 0 where none is open or failed since.
 LEVELS = """
 WITH waited AS (
   SELECT l.pool_id AS pool, j.started_at IS NULL AS waits,
@@ -90,6 +91,14 @@ WITH waited AS (
     FROM generation_job j JOIN generation_lane l ON l.slug = j.lane_id
    WHERE l.tier_id = 'plus' AND (j.started_at >= %(now)s::timestamptz - %(over)s::interval
          OR (j.started_at IS NULL AND j.state IN ('screening', 'queued')))
+), tried AS (
+  SELECT l.pool_id AS pool, j.created_at AS at, j.state = 'delivered' AS delivered
+    FROM accounts_organization o JOIN generation_job j ON j.organization_id = o.id
+    JOIN generation_lane l ON l.slug = j.lane_id
+   WHERE o.slug = 'backlot-synthetic' AND j.created_at > %(now)s::timestamptz - interval '26 hours'
+  UNION ALL
+  SELECT substr(subject, 6), at, false FROM accounts_operationalevent
+   WHERE kind = 'synthetic.refused' AND at > %(now)s::timestamptz - interval '26 hours'
 )
 SELECT 'plus_wait', pool, least(percentile_cont(0.95) WITHIN GROUP (ORDER BY s), (array_agg(s ORDER BY s DESC))[3])
   FROM waited GROUP BY pool HAVING count(*) >= 3
@@ -106,6 +115,17 @@ SELECT 'webhooks_late', '', count(DISTINCT e.id)
   FROM accounts_webhookendpoint e JOIN accounts_webhookdelivery d ON d.endpoint_id = e.id
  WHERE e.state = 'enabled' AND e.failures = 0 AND d.state = 'pending'
    AND d.due_at < %(now)s::timestamptz - interval '5 minutes'
+UNION ALL
+SELECT 'synthetic_age', t.pool, coalesce(extract(epoch FROM %(now)s::timestamptz
+         - min(t.at) FILTER (WHERE t.at > coalesce(t.well, '-infinity'))), 0)
+  FROM (SELECT pool, at, max(at) FILTER (WHERE delivered) OVER (PARTITION BY pool) AS well FROM tried) t
+ WHERE %(synthetic)s AND EXISTS (
+       SELECT 1 FROM generation_registeredmodel m WHERE m.pool_id = t.pool AND m.status = 'active')
+   AND NOT EXISTS (
+       SELECT 1 FROM generation_pooloverride p
+        WHERE p.pool_id = t.pool AND p.field = 'paused' AND p.value = 'true' AND p.removed_at IS NULL
+          AND (p.expires_at IS NULL OR p.expires_at > %(now)s::timestamptz))
+ GROUP BY t.pool
 UNION ALL
 SELECT 'no_worker', p.slug, CASE WHEN count(w.id) = 0 THEN 1 ELSE 0 END
   FROM generation_pool p
@@ -152,7 +172,15 @@ def count(now: datetime) -> int:
 def levels(now: datetime, scorer: float) -> dict[tuple[str, str], float]:
     """Every level as it stands, kept in the rows of this step as well. Two queries."""
     with connection.cursor() as cursor:
-        cursor.execute(LEVELS, {"now": now, "over": WAITS_OVER, "seen": WORKER_SEEN_S})
+        cursor.execute(
+            LEVELS,
+            {
+                "now": now,
+                "over": WAITS_OVER,
+                "seen": WORKER_SEEN_S,
+                "synthetic": settings.SYNTHETIC_JOBS,
+            },
+        )
         found = {(measure, scope): float(level) for measure, scope, level in cursor.fetchall()}
         found["scorer_down", ""] = scorer
         rows = [(step_of(now), measure, scope, level) for (measure, scope), level in found.items()]

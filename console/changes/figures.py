@@ -143,9 +143,13 @@ def in_review() -> Figure:
     return Figure("in_review", "", measure)
 
 
-def delivered(entry: AuditEntry) -> Figure:
-    """How many of the withdrawn clips were delivered at the end of the span, by their events."""
-    named = (entry.after or {}).get("jobs") or [entry.target.partition(":")[2]]
+def delivered(entry: AuditEntry) -> Figure | None:
+    """How many of the withdrawn clips were delivered at the end of the span, by their events; None where the entry
+    does not name them."""
+    kind, _, job = entry.target.partition(":")
+    named = (entry.after or {}).get("jobs") or ([job] if kind == "job" else [])
+    if not named:
+        return None
 
     def measure(since: datetime, until: datetime) -> float | None:
         events = JobEvent.objects.filter(job__in=named, at__lte=until).order_by("job", "-at", "-pk")

@@ -44,6 +44,19 @@ def append_only(model, table, ids, hashes):
     ]
 
 
+def ship(apps, schema_editor):
+    """The settings of the alarm about synthetic jobs, as policy/catalog.py has them."""
+    apps.get_model("console", "AlarmDefinition").objects.create(
+        name="synthetic",
+        threshold=420.0,
+        healthy=60.0,
+        escalate=1800.0,
+        for_s=60.0,
+        clear_s=30.0,
+        least_events=1,
+    )
+
+
 class Migration(migrations.Migration):
     dependencies = [("accounts", "0007_scopes"), ("console", "0003_incidents")]
 
@@ -130,4 +143,5 @@ class Migration(migrations.Migration):
             ("6c193", "600d6"),
             ("7943d8017a979e95ebdacad146251dea6b956fbd", "d553c01581ec66d2ce38b47d83da587d831c5714"),
         ),
+        migrations.RunPython(ship, migrations.RunPython.noop),
     ]

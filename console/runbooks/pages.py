@@ -3,6 +3,7 @@
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_GET, require_POST
@@ -54,7 +55,7 @@ def do(request: HttpRequest, person: User, slug: str) -> HttpResponse:
         messages.success(request, f"Done. {said}")
     back = form.get("back", "")
     here = url_has_allowed_host_and_scheme(back, allowed_hosts={request.get_host()})
-    return redirect(back if here and back.startswith("/") else request.path.removesuffix("do"))
+    return redirect(back if here and back.startswith("/") else reverse("operate_runbook", args=[slug]))
 
 
 def _book(slug: str) -> Runbook:
@@ -82,6 +83,7 @@ def _page(
         "alarm": alarm,
         "standing": board.board(now, book.slug).rows if alarm else [],
         "runbook": shown,
+        "here": reverse("operate_runbook", args=[book.slug]),
         "error": error,
         "back": asked.get("back", ""),
         "changes": changes.of_runbook(book.slug, now),

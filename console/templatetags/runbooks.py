@@ -15,7 +15,7 @@ def runbook(context: dict, slug: str, scope: str = "", incident: int | None = No
     """The runbook of the alarm `slug`; empty where there is none. The open step stands in the page's own address
     (`?do=<step>`), and applying it comes back to this page."""
     request = context["request"]
-    parts = {"request": request, "csrf_token": context.get("csrf_token"), "back": request.get_full_path()}
+    parts = {"request": request, "csrf_token": context.get("csrf_token"), "back": request.path}
     if slug not in BY_SLUG:
         return parts
     where = {"scope": scope, "incident": incident}

@@ -89,7 +89,14 @@ STAFF = (
     "/staff/audit/",
     "/search?q={job}",
 )
-OPERATE = ("/operate/costs/", "/operate/costs/figures?rate=40")
+OPERATE = (
+    "/operate/costs/",
+    "/operate/costs/figures?rate=40",
+    "/operate/runbooks/",
+    "/operate/runbooks/plus_starvation/?do=lane_weight",
+    "/operate/runbooks/retries/?do=pause_pool",
+    "/operate/changes/",
+)
 WRITES = (("/v1/videos", CLIP), ("/v1/completions", {**CODE, "stream": True}), ("/api/quotes", CLIP))
 # What one request of each kind may take in all; statements that a new connection prepares are not counted.
 MOST_PAGE, MOST_STAFF, MOST_READ, MOST_WRITE = 34, 40, 16, 30

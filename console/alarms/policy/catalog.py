@@ -127,6 +127,13 @@ ALARMS = (
         COUNT, 1, 120, ("critical", "critical"), "pool",
     ),
     Alarm(
+        "synthetic",
+        "Synthetic job",
+        Level("synthetic_age"),
+        Terms(True, 420, 60, 1800, 60, 30, 1),
+        SECONDS, 1, 780, ("error", "critical"), "pool",
+    ),
+    Alarm(
         "outbox_dead",
         "Outbox stands still",
         Level("outbox_late"),

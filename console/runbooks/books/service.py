@@ -190,6 +190,30 @@ BOOKS = (
         follow_up=(Step("Waiting jobs kept their place; free ones may have been refused as overload."),),
     ),
     book(
+        "synthetic",
+        "A synthetic job fails or is late",
+        "A pool's own test job, every five minutes, has failed or not ended twice in a row: so would a customer's.",
+        detect=(
+            Step(
+                "Open the newest jobs of Backlot synthetic jobs: the page of one says where it stopped.",
+                **JOBS,
+            ),
+            Step("See whether the pool's workers take jobs.", **WORKERS),
+        ),
+        mitigate=(
+            Step(
+                "Restart the worker that hangs; its jobs go on from their checkpoints.",
+                tool="worker_state",
+                verb="Restart a worker",
+                preset=restart,
+            ),
+            QUARANTINE,
+        ),
+        escalate=(Step("Nothing of the pool ends: treat it as availability, before customers tell."),),
+        roll_back=(RUN_AGAIN, PROMOTE),
+        follow_up=(Step("Where nothing else fired, see which alarm should have."),),
+    ),
+    book(
         "outbox_dead",
         "Events are not handed on",
         "Ends of jobs, webhooks and pages are not handed on: the oldest that is due is a minute late.",

@@ -50,7 +50,21 @@ class Days:
         for name in ("signing_down", "scorer_down", "webhooks_late", "no_worker"):
             self.levels[name, ""] = numpy.zeros(self.steps)
         self.levels["no_worker", ""][self.deploying] = 1
+        self.levels["synthetic_age", ""] = self._synthetic_age()
         self.levels["outbox_late", ""] = self.chance.exponential(0.5, self.steps)
+
+    def _synthetic_age(self) -> numpy.ndarray:
+        """A try every five minutes that takes 5 to 30 s; one in fifty fails, and the next one is the first good one."""
+        age, every = numpy.zeros(self.steps), max(1, 300 // self.step_s)
+        since: int | None = None
+        for begin in range(0, self.steps, every):
+            since = begin if since is None else since
+            took = max(1, int(self.chance.integers(5, 30) / self.step_s))
+            fails = since == begin and self.chance.random() < 0.02
+            end = begin + (every if fails else took)
+            age[begin:end] = (numpy.arange(begin, min(end, self.steps)) - since) * self.step_s
+            since = since if fails else None
+        return age
 
     def _ended(self) -> numpy.ndarray:
         """Nothing ends during a deploy; what waited then ends in the minutes after it."""

@@ -66,7 +66,7 @@ def test_every_alarm_has_a_runbook_with_every_section():
         assert all(section.steps for section in book.sections)
         names = [step.name for step in book.doing()]
         assert len(names) == len(set(names)), book.slug
-        assert set(step.tool for step in book.doing()) <= set(tools.BY_SLUG)
+        assert {step.tool for step in book.doing()} <= set(tools.BY_SLUG)
         for step in book.steps():
             assert not step.page or reverse(step.page)
 
