@@ -8,6 +8,7 @@ from accounts.errors import ApiError
 
 EXPIRIES = (
     ("", "Until it is undone"),
+    ("2", "2 minutes, to try it"),
     ("15", "15 minutes"),
     ("60", "1 hour"),
     ("240", "4 hours"),
