@@ -18,7 +18,8 @@ OTHERS = "Others"
 class Series:
     """One line or one colour of bars. `tier` gives it its tier's colour; a y of None is a gap.
 
-    `links` are addresses of the rows that each point counts, as many as there are x.
+    `links` are addresses of the rows that each point counts, as many as there are x. `dash` is "dot" or "dash" for a
+    line beside another of the same colour; a `faint` series is what another one is compared with.
     """
 
     name: str
@@ -26,6 +27,8 @@ class Series:
     y: Sequence[float | int | None]
     tier: str = ""
     links: Sequence[str] = ()
+    dash: str = ""
+    faint: bool = False
 
     @property
     def cells(self) -> dict[str, str]:
@@ -39,8 +42,19 @@ class Series:
 
 
 @dataclass(frozen=True)
+class Mark:
+    """A moment that is drawn as a vertical line: `x` as `tick` writes it, and what happened."""
+
+    x: str
+    words: str
+
+
+@dataclass(frozen=True)
 class Chart:
-    """`series` share one unit. With `dates` their x are moments in UTC as `tick` writes them."""
+    """`series` share one unit. With `dates` their x are moments in UTC as `tick` writes them.
+
+    `targets` are further lines beside `target`, `span` the first and the last moment that is drawn.
+    """
 
     id: str
     title: str
@@ -52,6 +66,9 @@ class Chart:
     x_head: str = "UTC"
     note: str = ""
     target: dict | None = field(default=None)  # {"value": …, "label": …}
+    targets: Sequence[dict] = ()
+    marks: Sequence[Mark] = ()
+    span: Sequence[str] = ()
 
     @property
     def data_id(self) -> str:
@@ -65,9 +82,19 @@ class Chart:
             "stacked": self.stacked,
             "unit": self.unit,
             "dates": self.dates,
-            "target": self.target,
+            "targets": [*([self.target] if self.target else []), *self.targets],
+            "marks": [{"x": mark.x, "words": mark.words} for mark in self.marks],
+            "span": list(self.span),
             "series": [
-                {"name": s.name, "tier": s.tier, "x": list(s.x), "y": list(s.y), "links": list(s.links)}
+                {
+                    "name": s.name,
+                    "tier": s.tier,
+                    "x": list(s.x),
+                    "y": list(s.y),
+                    "links": list(s.links),
+                    **({"dash": s.dash} if s.dash else {}),
+                    **({"faint": True} if s.faint else {}),
+                }
                 for s in self.series
             ],
         }

@@ -111,6 +111,8 @@ app.conf.beat_schedule = {
     "reckon_incidents": _every(10.0, "console.tasks.reckon_incidents"),
     "make_synthetic_jobs": _every(300.0, "console.tasks.make_synthetic_jobs"),
     "measure_effects": _every(30.0, "console.tasks.measure_effects"),
+    "roll_up": _every(20.0, "console.tasks.roll_up"),
+    "forget_rollups": _every(3600.0, "console.tasks.forget_rollups"),
     "forget_alarm_counts": _every(3600.0, "console.tasks.forget_alarm_counts"),
     "verify_files": _every(10.0, "generation.tasks.verify_files"),
     "count_metrics": _every(10.0, "console.tasks.count_metrics"),

@@ -73,6 +73,7 @@ PLACES = (
     Place("Billing", "Settings", "sliders", "billing_settings", role=StaffRole.Role.BILLING_ADMIN),
     Place("Billing", "Tiers", "rows", "staff_tiers", role=StaffRole.Role.BILLING_ADMIN),
     Place("Billing", "Access", "key", "staff_access", role=StaffRole.Role.BILLING_ADMIN),
+    Place("Operate", "Overview", "chart", "operate_overview", role=StaffRole.Role.OPERATOR),
     Place("Operate", "Jobs", "list", "operate_jobs", role=StaffRole.Role.OPERATOR),
     Place("Operate", "Alarms", "bolt", "operate_alarms", role=StaffRole.Role.OPERATOR),
     Place("Operate", "Incidents", "warning", "operate_incidents", role=StaffRole.Role.OPERATOR),
@@ -95,6 +96,8 @@ PLACES = (
 )
 # Pages that have no entry of their own light up the one they belong to.
 BELONGS_TO = {
+    "operate_overview_chart": "operate_overview",
+    "operate_job": "operate_jobs",
     "job": "history",
     "job_share": "history",
     "job_unshare": "history",

@@ -20,6 +20,7 @@ from console.incidents.records import (
     IncidentSettings,
 )
 from console.observability.metrics.records import MetricMark, MetricTotal
+from console.overview.records import RolledMinute, Rollup, WaitingAges
 
 __all__ = [
     "AlarmCount",
@@ -39,5 +40,8 @@ __all__ = [
     "MeasuredEffect",
     "MetricMark",
     "MetricTotal",
+    "RolledMinute",
+    "Rollup",
     "RunbookUse",
+    "WaitingAges",
 ]

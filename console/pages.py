@@ -22,6 +22,7 @@ from console.operations import lanes as operate_lanes
 from console.operations import models as operate_models
 from console.operations import scheduling as operate_scheduling
 from console.operations import workers as operate_workers
+from console.overview import pages as overview
 from console.palette import page as palette
 from generation.pages import (
     addresses,
@@ -115,7 +116,11 @@ urlpatterns = [
     path("join/<str:token>/", member_pages.join, name="join"),
     path("audit/", audit_pages.own_log, name="own_audit"),
     path("organization", account_pages.switch, name="organization_switch"),
-    path("operate/", operate_jobs.jobs, name="operate_jobs"),
+    path("operate/", overview.overview, name="operate_overview"),
+    path("operate/overview/now", overview.now, name="operate_overview_now"),
+    path("operate/overview/<slug:name>.csv", overview.chart_csv, name="operate_overview_csv"),
+    path("operate/overview/<slug:name>/", overview.chart, name="operate_overview_chart"),
+    path("operate/jobs/", operate_jobs.jobs, name="operate_jobs"),
     path("operate/jobs/<job:job_id>/", operate_jobs.job, name="operate_job"),
     path("operate/alarms/", operate_alarms.alarms, name="operate_alarms"),
     path("operate/alarms/changes/<int:entry_id>/undo", operate_alarms.undo, name="operate_alarm_undo"),
@@ -187,10 +192,10 @@ urlpatterns = [
     path("staff/audit/", audit_pages.audit_log, name="staff_audit"),
     path("staff/billing/", include("console.billing.urls")),
     path("staff/safety/", include("console.safety_desk.urls")),
-    path("report", public_report.report, name="public_report"),
-    path("verify", verify_page.verify, name="verify"),
     path("s/<str:token>/", sharing.shared, name="shared"),
     path("s/<str:token>/clip", sharing.shared_clip, name="shared_clip"),
+    path("report", public_report.report, name="public_report"),
+    path("verify", verify_page.verify, name="verify"),
     path("preferences", preferences.preferences, name="preferences"),
     path("search", palette.search, name="search"),
     path("styleguide", styleguide.styleguide, name="styleguide"),

@@ -7,6 +7,7 @@ from console.alarms import measuring, paging, rounds, synthetic
 from console.changes import effects
 from console.observability.metrics import counting
 from console.incidents import reckoning
+from console.overview import rounds as rollups
 from generation import dispatch
 
 
@@ -45,6 +46,18 @@ def forget_alarm_counts() -> None:
 def reckon_incidents() -> None:
     """Every ten seconds: what each open incident costs by now, and whom it met."""
     reckoning.run(dispatch.clock())
+
+
+@shared_task
+def roll_up() -> None:
+    """Three times a minute: what happened since is counted for the overview, by the database's clock."""
+    rollups.run(dispatch.clock())
+
+
+@shared_task
+def forget_rollups() -> None:
+    """Hourly: of what lies far back coarse steps are enough."""
+    rollups.forget(timezone.now())
 
 
 @shared_task

@@ -134,18 +134,26 @@ def story(job: Job) -> Story:
 
 def for_operators(*, states: tuple[str, ...], pool: str = "", tier: str = "", limit: int) -> list[Job]:
     """Jobs of all organizations for operators: open ones oldest first, ended ones newest first; two queries."""
-    jobs = Job.objects.filter(state__in=states).select_related("organization", "lane", "model")
-    jobs = jobs.prefetch_related(
-        Prefetch(
-            "attempts", Attempt.objects.filter(ended_at=None).select_related("worker"), to_attr="live_turns"
-        )
-    )
+    jobs = _with_turns(Job.objects.filter(state__in=states))
     if pool:
         jobs = jobs.filter(lane__pool=pool)
     if tier:
         jobs = jobs.filter(lane__tier=tier)
     oldest_first = set(states) <= set(OPEN_STATES)
     return list(jobs.order_by("queued_at" if oldest_first else "-created_at")[:limit])
+
+
+def those_for_operators(job_ids: list[UUID]) -> dict[UUID, Job]:
+    """The given jobs, whoever owns them; two queries."""
+    return {job.pk: job for job in _with_turns(Job.objects.filter(pk__in=job_ids))}
+
+
+def _with_turns(jobs: QuerySet[Job]) -> QuerySet[Job]:
+    """What a line of the operators' table shows."""
+    live = Attempt.objects.filter(ended_at=None).select_related("worker")
+    return jobs.select_related("organization", "lane", "model").prefetch_related(
+        Prefetch("attempts", live, to_attr="live_turns")
+    )
 
 
 def find_for_operators(job_id: UUID) -> Job:

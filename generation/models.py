@@ -9,6 +9,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q, Value
 
+from generation import by_time
 from generation.afterwards.refused_prompts import RefusedPrompt
 from generation.afterwards.review_records import Rescan, RescanDay, ReviewPull, Withdrawal, WithdrawalPolicy
 from generation.code import dialects
@@ -42,15 +43,15 @@ from generation.scheduling.records import (
     RaiseRuleOverride,
     ToldEta,
 )
-
 from generation.sharing.records import ClipShare
 from generation.tracing.records import JobTrace
+
 __all__ = [
     "OPEN_STATES",
     "Asset",
     "Attempt",
-    "CoherenceLabel",
     "ClipShare",
+    "CoherenceLabel",
     "CoherenceThreshold",
     "EndpointLoad",
     "Evaluation",
@@ -61,6 +62,7 @@ __all__ = [
     "InputImage",
     "Job",
     "JobEvent",
+    "JobTrace",
     "Kind",
     "Lane",
     "LaneOrganization",
@@ -251,7 +253,7 @@ class JobEvent(models.Model):
     fence = models.BigIntegerField()
 
     class Meta:
-        indexes = [models.Index(fields=["job", "at"], name="job_event_timeline")]
+        indexes = [models.Index(fields=["job", "at"], name="job_event_timeline"), by_time.EVENTS]
 
     def __str__(self) -> str:
         return f"{self.from_state or 'new'} → {self.to_state}"
@@ -333,6 +335,7 @@ class Attempt(models.Model):
                 condition=Q(ended_at__isnull=False, corrected=False),
                 name="attempt_to_correct",
             ),
+            by_time.ATTEMPTS,
         ]
 
     def __str__(self) -> str:

@@ -1,5 +1,6 @@
-"""Jobs of every organization: what waits and runs, where, and for how long already."""
+"""Jobs of every organization: what waits and runs, where, and for how long already; or those behind a figure."""
 
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
@@ -10,6 +11,8 @@ from django.views.decorators.http import require_GET
 from accounts.doors import staff
 from accounts.errors import ApiError
 from accounts.models import StaffRole, Tier, User
+from console.overview import jobs_behind
+from console.overview.known import there_are
 from generation import history
 from generation.models import OPEN_STATES, Pool, State, Worker
 from generation.pages.job import body
@@ -29,7 +32,12 @@ STATES: dict[str, tuple[str, tuple[str, ...]]] = {
 @require_GET
 @staff(StaffRole.Role.OPERATOR)
 def jobs(request: HttpRequest, person: User) -> HttpResponse:
-    """The table. Filters in the address: `state`, `pool`, `tier`. Prompts stay with their owners."""
+    """The table. Filters in the address: `state`, `pool`, `tier`. Prompts stay with their owners.
+
+    With `did` it holds the rows that a point of the overview counts: what jobs did, `from` when `to` when.
+    """
+    if request.GET.get("did"):
+        return _behind(request)
     pools = [(pool.slug, pool.slug.capitalize()) for pool in Pool.objects.order_by("slug")]
     tiers = [(tier.slug, tier.name) for tier in Tier.objects.all()]
     state = _choice(request, "state", STATES)
@@ -48,6 +56,24 @@ def jobs(request: HttpRequest, person: User) -> HttpResponse:
         "workers": _workers(),
     }
     return render(request, "console/operate_jobs.html", page)
+
+
+def _behind(request: HttpRequest) -> HttpResponse:
+    now, known = timezone.now(), there_are()
+    asked = jobs_behind.ask(request.GET, now, known)
+    found = jobs_behind.find(asked, now)
+    jobs = history.those_for_operators([job_id for job_id, _ in found.rows])
+    narrowed = [known[name][value] for name, value in asked.only.items()]
+    page = {
+        "asked": asked,
+        "found": found,
+        "rows": [(jobs[job_id], at) for job_id, at in found.rows],
+        "narrowed": [*narrowed, *([asked.reason.replace("_", " ")] if asked.reason else [])],
+        "query": urlencode(asked.given),
+        "older": asked.offset + jobs_behind.SHOWN,
+        "newer": max(0, asked.offset - jobs_behind.SHOWN),
+    }
+    return render(request, "console/overview/jobs.html", page)
 
 
 @require_GET

@@ -25,8 +25,25 @@ MOST_CREDITS = 10_000
 MICRO_CREDITS_PER_MICRO_DOLLAR = 100  # a credit is a cent
 MS_AN_HOUR = 3_600_000
 
+# What became of the time of an attempt, beside the one `before` it and where the next one went on (`next_from`).
+FATE = """
+    CASE WHEN state = 'failed' AND error_code = 'not_finite' THEN 'not_finite'
+         WHEN state IN ('failed', 'blocked', 'cancelled') THEN state
+         WHEN next_from IS NOT NULL AND outcome IN ('lost', 'failed', 'handed_back') THEN
+           CASE outcome WHEN 'failed' THEN 'retried' WHEN 'handed_back' THEN 'preempted' ELSE outcome END
+         ELSE 'kept' END AS cause,
+    CASE WHEN state IN ('failed', 'blocked', 'cancelled') THEN gpu_ms
+         WHEN next_from IS NULL OR outcome NOT IN ('lost', 'failed', 'handed_back') THEN 0
+         WHEN ran = 0 THEN gpu_ms
+         ELSE round(gpu_ms::numeric * least(greatest(step - next_from, 0), ran) / ran) END AS wasted_ms,
+    next_from IS NULL AND state IN ('delivered', 'withdrawn') AS arrived,
+    CASE WHEN before IN ('lost', 'failed', 'handed_back') AND ran > 0
+              AND state NOT IN ('failed', 'blocked', 'cancelled')
+         THEN round(coalesce((stages->>'denoise')::numeric * 1000, gpu_ms) * resumed_from_step / ran)
+         ELSE 0 END AS saved_ms
+"""
 # One row per pool, tier, price and what became of the time.
-ATTEMPTS = """
+ATTEMPTS = f"""
 WITH newest AS MATERIALIZED (
   SELECT id, job_id, lane_id, started_at, ended_at, outcome, gpu_ms, step, resumed_from_step, stages
     FROM generation_attempt ORDER BY id DESC LIMIT %(most)s),
@@ -42,20 +59,7 @@ within AS (
   WINDOW turns AS (PARTITION BY a.job_id ORDER BY a.id)),
 told AS (
   SELECT *,
-    CASE WHEN state = 'failed' AND error_code = 'not_finite' THEN 'not_finite'
-         WHEN state IN ('failed', 'blocked', 'cancelled') THEN state
-         WHEN next_from IS NOT NULL AND outcome IN ('lost', 'failed', 'handed_back') THEN
-           CASE outcome WHEN 'failed' THEN 'retried' WHEN 'handed_back' THEN 'preempted' ELSE outcome END
-         ELSE 'kept' END AS cause,
-    CASE WHEN state IN ('failed', 'blocked', 'cancelled') THEN gpu_ms
-         WHEN next_from IS NULL OR outcome NOT IN ('lost', 'failed', 'handed_back') THEN 0
-         WHEN ran = 0 THEN gpu_ms
-         ELSE round(gpu_ms::numeric * least(greatest(step - next_from, 0), ran) / ran) END AS wasted_ms,
-    next_from IS NULL AND state IN ('delivered', 'withdrawn') AS arrived,
-    CASE WHEN before IN ('lost', 'failed', 'handed_back') AND ran > 0
-              AND state NOT IN ('failed', 'blocked', 'cancelled')
-         THEN round(coalesce((stages->>'denoise')::numeric * 1000, gpu_ms) * resumed_from_step / ran)
-         ELSE 0 END AS saved_ms
+{FATE}
   FROM within)
 SELECT pool, tier, cause, price.micro,
        count(*), count(DISTINCT job_id), count(*) FILTER (WHERE arrived),

@@ -1,9 +1,11 @@
 // Every <figure data-chart> of a page, drawn by Plotly from the JSON beside it; drawn again when the theme changes.
 //
-// The JSON: {kind: "bar" | "line", stacked, unit, dates, target?: {value, label}, series: [{name, tier?, x: [], y: [], links?: []}]}.
+// The JSON: {kind: "bar" | "line", stacked, unit, dates, targets: [{value, label}], marks: [{x, words}], span: [first, last],
+// series: [{name, tier?, x: [], y: [], links?: [], dash?, faint?}]}.
 // `dates` means that x are moments in UTC, and they are shown in UTC, as the page's own tables are. A series takes its
 // tier's colour, or the next of a fixed row; its name stands in the legend, and the same figures in the table behind it.
-// A point with a link opens the rows that it counts. A figure that htmx puts into the page is drawn when it is there.
+// A point with a link opens the rows that it counts. A mark is a vertical line at a moment; its words stand at its foot
+// when the pointer is near. A figure that htmx puts into the page is drawn when it is there.
 
 const ROW = ["--accent", "--tier-enterprise", "--warning", "--tier-pro", "--tier-plus", "--danger", "--ok", "--tier-free"];
 const figures = () => [...document.querySelectorAll("figure[data-chart]")];
@@ -29,25 +31,40 @@ function traces({ kind, unit, series }) {
     const hovertemplate = `%{y:.4~g} ${unit}<extra>${escaped(one.name)}</extra>`;
     const shared = { x: one.x, y: one.y, customdata: one.links, name: escaped(one.name), hovertemplate, showlegend: false };
     return kind === "bar"
-      ? { ...shared, type: "bar", marker: { color: ink } }
-      : { ...shared, type: "scatter", mode: "lines+markers", line: { color: ink, width: 2 }, marker: { color: ink, size: 4 }, connectgaps: false };
+      ? { ...shared, type: "bar", marker: { color: ink }, opacity: one.faint ? 0.35 : 1 }
+      : { ...shared, type: "scatter", mode: "lines+markers", line: { color: ink, width: one.dash ? 1.5 : 2, dash: one.dash ?? "solid" }, marker: { color: ink, size: 4, symbol: one.dash ? "circle-open" : "circle" }, opacity: one.faint ? 0.4 : 1, connectgaps: false };
   });
 }
 
 // Plotly reads a little HTML in its texts.
 const escaped = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
 
-function layout({ kind, stacked, unit, dates, target }, width) {
+// Lines for what was promised, and upright ones for what was changed.
+function lines(targets, marks, ink, faint) {
+  const level = ({ value }) => ({ type: "line", xref: "paper", x0: 0, x1: 1, y0: value, y1: value, line: { color: ink, width: 1, dash: "dash" } });
+  const upright = ({ x }) => ({ type: "line", yref: "paper", y0: 0, y1: 1, x0: x, x1: x, line: { color: faint, width: 1, dash: "dot" } });
+  return [...targets.map(level), ...marks.map(upright)];
+}
+
+function captions(targets, marks, ink) {
+  const small = { showarrow: false, font: { size: 11, color: ink } };
+  return [
+    ...targets.map(({ value, label }) => ({ ...small, xref: "paper", x: 0, xanchor: "left", y: value, yanchor: "bottom", text: escaped(label) })),
+    ...marks.map(({ x, words }) => ({ ...small, yref: "paper", x, y: 1, yanchor: "bottom", text: "▾", hovertext: escaped(words), captureevents: false })),
+  ];
+}
+
+function layout({ kind, stacked, unit, dates, targets = [], marks = [], span = [] }, width) {
   const ink = colour("--ink-3"), line = colour("--line");
   const sans = getComputedStyle(document.body).fontFamily;
   return {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", barmode: stacked ? "relative" : "group", bargap: 0.25,
     font: { family: sans, size: 12, color: ink }, margin: { l: 56, r: 12, t: 10, b: 34 }, hovermode: kind === "bar" ? "closest" : "x unified",
     hoverlabel: { bgcolor: colour("--raised"), bordercolor: line, font: { family: sans, size: 12, color: colour("--ink") } },
-    xaxis: { type: dates ? "date" : "category", showgrid: false, zeroline: false, linecolor: line, fixedrange: true, nticks: width < 480 ? 4 : 8, tickangle: dates ? 0 : "auto", automargin: true },
+    xaxis: { type: dates ? "date" : "category", ...(span.length ? { range: span } : {}), showgrid: false, zeroline: false, linecolor: line, fixedrange: true, nticks: width < 480 ? 4 : 8, tickangle: dates ? 0 : "auto", automargin: true },
     yaxis: { rangemode: "tozero", gridcolor: line, zeroline: false, fixedrange: true, nticks: 5, title: { text: unit, standoff: 8, font: { size: 11 } } },
-    shapes: target ? [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: target.value, y1: target.value, line: { color: colour("--ink-2"), width: 1, dash: "dash" } }] : [],
-    annotations: target ? [{ xref: "paper", x: 0, xanchor: "left", y: target.value, yanchor: "bottom", text: escaped(target.label), showarrow: false, font: { size: 11, color: colour("--ink-2") } }] : [],
+    shapes: lines(targets, marks, colour("--ink-2"), colour("--accent")),
+    annotations: captions(targets, marks, colour("--ink-2")),
   };
 }
 

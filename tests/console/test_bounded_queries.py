@@ -90,6 +90,10 @@ STAFF = (
     "/search?q={job}",
 )
 OPERATE = (
+    "/operate/",
+    "/operate/overview/now",
+    "/operate/overview/wait/?compare=week",
+    "/operate/jobs/?did=ended",
     "/operate/costs/",
     "/operate/costs/figures?rate=40",
     "/operate/runbooks/",

@@ -37,7 +37,7 @@ def test_jobs_of_all_organizations_are_listed_with_lane_and_age_but_no_prompt(dj
     jobs = [clip(person(tier=tier)[1]) for tier in ("free", "plus", "plus")]
     claimed()
     with django_assert_max_num_queries(32):
-        html = client.get("/operate/").content.decode()
+        html = client.get("/operate/jobs/").content.decode()
     found = re.findall(r'<tr data-href="/operate/jobs/([^"/]+)/"', html)
     assert found == [job.public_id for job in jobs]  # the oldest first
     assert PROMPT not in html
@@ -49,14 +49,14 @@ def test_filters_by_state_pool_and_tier():
     free, plus = clip(person(tier="free")[1]), clip(person()[1])
 
     def ids(query: str) -> list[str]:
-        html = client.get(f"/operate/?{query}").content.decode()
+        html = client.get(f"/operate/jobs/?{query}").content.decode()
         return re.findall(r'<tr data-href="/operate/jobs/([^"/]+)/"', html)
 
     assert ids("tier=plus") == [plus.public_id]
     assert ids("state=waiting&pool=clips") == [free.public_id, plus.public_id]
     assert ids("pool=code") == []
     assert ids("state=running") == []
-    assert client.get("/operate/?pool=nowhere").status_code == 400
+    assert client.get("/operate/jobs/?pool=nowhere").status_code == 400
 
 
 def test_a_weight_is_previewed_without_being_changed():

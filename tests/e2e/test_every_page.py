@@ -32,6 +32,10 @@ MAKERS = (
 )
 OPERATORS = (
     "/operate/",
+    "/operate/?range=24h&tier=plus&compare=week",
+    "/operate/overview/wait/",
+    "/operate/jobs/",
+    "/operate/jobs/?did=ended",
     "/operate/alarms/",
     "/operate/alarms/not_finite/",
     "/operate/alarms/plus_starvation/?field=threshold&value=90",

@@ -36,7 +36,7 @@ def test_an_operator_sees_jobs_of_both_kinds_but_no_prompt(page, live, sign_in):
     sign_in(page, OPERATOR)
     assert page.url.endswith("/operate/")
     for state in ("", "delivered"):
-        page.goto(f"/operate/?state={state}")
+        page.goto(f"/operate/jobs/?state={state}")
         assert prompt not in page.content()
     expect(page.locator("table")).to_contain_text("code-plus")
     page.goto(f"/operate/jobs/{clip['id']}/")

@@ -1,0 +1,158 @@
+"""The jobs behind a point: the same rows that the roll-ups counted, by the same conditions (counted.py)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db import connection
+
+from accounts.errors import ApiError
+from billing import spans
+from console.overview.asked import FILTERS, iso
+from console.overview.counted import (
+    BY_NAME,
+    CHANGES,
+    REASONS,
+    RETRIED,
+    RETRIES,
+    SLOW_START,
+    SLOW_START_S,
+    STARTED,
+    WAITING,
+    WORDS,
+)
+
+WAITED = "waited"
+LISTED = {**WORDS, WAITED: "Started, or waiting at the end"}
+SHOWN = 100
+COUNTED_TO = 10_000
+LONGEST = timedelta(days=32)
+JOB = """
+  JOIN generation_lane l ON l.slug = j.lane_id JOIN generation_registeredmodel m ON m.id = j.model_id
+"""
+STARTS = """
+  SELECT j.id AS job, j.started_at AS at FROM generation_lane l
+    JOIN generation_job j ON j.lane_id = l.slug AND j.started_at >= %(since)s AND j.started_at < %(until)s
+    JOIN generation_registeredmodel m ON m.id = j.model_id WHERE true {only}
+"""
+SLOW = f"{STARTS} AND j.started_at - j.queued_at > interval '{SLOW_START_S} seconds'"
+# As waiting.py keeps it: queued by then, and neither started nor ended without a start until after.
+WAITS = f"""
+  SELECT j.id AS job, j.queued_at AS at FROM generation_lane l
+    JOIN generation_job j ON j.lane_id = l.slug AND j.started_at > %(until)s AND j.started_at <= %(last_start)s
+    JOIN generation_registeredmodel m ON m.id = j.model_id
+   WHERE j.queued_at <= %(until)s {{only}}
+  UNION ALL
+  SELECT j.id, j.queued_at FROM generation_jobevent e JOIN generation_job j ON j.id = e.job_id {JOB}
+   WHERE e.at > %(until)s AND e.at <= %(last_start)s AND e.from_state IN ('queued', 'screening')
+     AND e.to_state IN ('cancelled', 'failed', 'blocked') AND j.started_at IS NULL AND j.queued_at <= %(until)s {{only}}
+  UNION ALL
+  SELECT j.id, j.queued_at FROM generation_job j {JOB}
+   WHERE j.state IN ('screening', 'queued') AND j.started_at IS NULL AND j.queued_at <= %(until)s {{only}}
+"""
+TRIED = f"""
+  SELECT j.id AS job, o.at FROM accounts_operationalevent o
+    JOIN generation_job j
+      ON j.id = CASE WHEN o.subject ~ '^job:[0-9a-f-]{{{{36}}}}$' THEN substr(o.subject, 5)::uuid END
+    {JOB} WHERE o.kind = ANY(%(retries)s::text[]) AND o.at >= %(since)s AND o.at < %(until)s {{only}}
+"""
+SOURCES = {
+    STARTED: STARTS,
+    SLOW_START: SLOW,
+    WAITING: WAITS,
+    WAITED: f"{STARTS} UNION ALL {WAITS}",
+    RETRIED: TRIED,
+}
+COLUMNS = {"pool": "l.pool_id", "tier": "l.tier_id", "model": "m.name"}
+
+
+@dataclass(frozen=True)
+class Behind:
+    """Which rows: what jobs did, when, and under which filters."""
+
+    did: str
+    since: datetime
+    until: datetime
+    only: Mapping[str, str]
+    reason: str
+    offset: int
+
+    @property
+    def words(self) -> str:
+        return LISTED[self.did]
+
+    @property
+    def given(self) -> dict[str, str]:
+        """The address, without where a page of it begins."""
+        span = {"from": iso(self.since), "to": iso(self.until)}
+        return {"did": self.did, **span, **self.only, **({"reason": self.reason} if self.reason else {})}
+
+
+@dataclass(frozen=True)
+class Found:
+    """A page of rows, newest first: the job and when it did that. `total` is exact up to `COUNTED_TO`."""
+
+    rows: list[tuple[UUID, datetime]]
+    total: int
+
+    @property
+    def more(self) -> bool:
+        return self.total > COUNTED_TO
+
+
+def ask(given: Mapping[str, str], now: datetime, known: Mapping[str, Mapping[str, str]]) -> Behind:
+    """What an address asks for. Raises `ApiError` naming what can't be."""
+    did = given.get("did", "")
+    if did not in LISTED:
+        raise ApiError("invalid_value", f"`did` is one of {', '.join(LISTED)}.", param="did")
+    until = spans.moment(given["to"], "to", end=True) if given.get("to") else now
+    since = spans.moment(given["from"], "from") if given.get("from") else until - timedelta(hours=1)
+    if not timedelta(0) <= until - since <= LONGEST:
+        raise ApiError(
+            "invalid_value", f"`from` lies before `to`, at most {LONGEST.days} days.", param="from"
+        )
+    only = {name: given[name] for name in FILTERS if given.get(name)}
+    for name, value in only.items():
+        if value not in known[name]:
+            raise ApiError("invalid_value", f"There is no {name} {value!r:.40} to filter by.", param=name)
+    offset = given.get("offset", "0")
+    if not offset.isdecimal() or int(offset) > COUNTED_TO:
+        raise ApiError("invalid_value", f"`offset` is a number up to {COUNTED_TO}.", param="offset")
+    return Behind(did, since, until, only, given.get("reason", "")[:100], int(offset))
+
+
+def find(asked: Behind, now: datetime) -> Found:
+    """A page of the rows, and how many there are. Two queries."""
+    values = {
+        "since": asked.since,
+        "until": asked.until,
+        "last_start": min(now, asked.until + timedelta(days=1)),
+        "retries": list(RETRIES),
+        "reason": "" if asked.reason == "none" else asked.reason,
+        "most": COUNTED_TO + 1,
+        "shown": SHOWN,
+        "offset": asked.offset,
+        **{f"only_{name}": value for name, value in asked.only.items()},
+    }
+    rows = _source(asked)
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT count(*) FROM (SELECT 1 FROM ({rows}) found LIMIT %(most)s) counted", values)  # noqa: S608
+        total = cursor.fetchone()[0]
+        cursor.execute(
+            f"SELECT job, at FROM ({rows}) found ORDER BY at DESC, job OFFSET %(offset)s LIMIT %(shown)s",  # noqa: S608
+            values,
+        )
+        return Found(cursor.fetchall(), total)
+
+
+def _source(asked: Behind) -> str:
+    only = "".join(f" AND {COLUMNS[name]} = %(only_{name})s" for name in asked.only)
+    if asked.did in SOURCES:
+        return SOURCES[asked.did].format(only=only)
+    if asked.reason and asked.did in REASONS:
+        only += f" AND {REASONS[asked.did]} = %(reason)s"
+    return f"""
+      SELECT j.id AS job, e.at {CHANGES}
+       WHERE e.at >= %(since)s AND e.at < %(until)s AND {BY_NAME[asked.did].condition} {only}
+    """  # noqa: S608  conditions are from this code, values are bound
