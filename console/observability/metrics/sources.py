@@ -50,7 +50,7 @@ JOB_EVENTS = _of(
 seen AS MATERIALIZED (
   SELECT e.from_state, e.to_state, j.kind, l.tier_id AS tier, m.name AS model, j.error_code AS code,
          j.repeat_of_id IS NOT NULL AS repeated, j.tokens_in, j.tokens_out,
-         a.id IS NOT NULL AS first_start,
+         a.id IS NOT NULL AS first_start, w.id IS NOT NULL AS spoke,
          greatest(0, extract(epoch FROM j.started_at - j.queued_at))::float8 AS waited,
          greatest(0, extract(epoch FROM j.finished_at - j.queued_at))::float8 AS took,
          greatest(0, extract(epoch FROM w.at - j.queued_at))::float8 AS first_word, t.target_s
@@ -89,7 +89,7 @@ seen AS MATERIALIZED (
         "tier, CASE WHEN took <= target_s THEN 'true' ELSE 'false' END",
         where="target_s IS NOT NULL AND from_state <> 'review'",
     ),
-    _histogram("code_first_token_seconds", "tier", "first_word", "first_word IS NOT NULL"),
+    _histogram("code_first_token_seconds", "tier", "first_word", "spoke"),
     _counter(
         "code_tokens",
         "model, 'input'",

@@ -1,4 +1,4 @@
-"""Each row is counted once, however rounds, scrapes and transactions fall; between connections, so all of it commits."""
+"""Each row is counted once, however rounds, scrapes and transactions fall; all of it commits, between connections."""
 
 import threading
 

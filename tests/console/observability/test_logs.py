@@ -3,13 +3,16 @@
 import io
 import json
 import logging
+from contextvars import copy_context
 
 import pytest
 import structlog
 from django.test import Client
 
 from accounts import log_context
+from accounts.identity import key_caller
 from console import logs
+from generation import admission
 from generation.models import Job, Pool
 from generation.worker import loop
 from generation.worker.station import Station
@@ -57,9 +60,8 @@ def test_the_line_of_a_request_names_the_job_and_the_decision_it_led_to(lines, c
 def test_a_refusal_names_its_decision_and_its_code(lines, client: Client):
     someone = tenant("plus", credit=0)
     fields = {**CLIP, "prompt": PROMPT, "seconds": "4"}
-    answers = [client.post("/v1/videos", fields, headers=someone.auth) for _ in range(60)]
-    refused = next((answer for answer in answers if answer.status_code != 200), None)
-    assert refused is not None, "the allowance took all of them"
+    answers = (client.post("/v1/videos", fields, headers=someone.auth) for _ in range(60))
+    refused = next(answer for answer in answers if answer.status_code != 200)
     line = next(line for line in lines() if line["request_id"] == refused["X-Request-Id"])
     assert line["code"] == refused.json()["error"]["code"]
     assert len(line["decision"]) == 36
@@ -69,9 +71,6 @@ def test_a_refusal_names_its_decision_and_its_code(lines, client: Client):
 @pytest.mark.django_db
 def test_what_a_worker_logs_names_job_attempt_and_decision(lines, client: Client):
     someone = tenant("plus")
-    from accounts.identity import key_caller
-    from generation import admission
-
     job = admission.submit_code(key_caller(someone.raw), CODE)
     station = Station(Pool.objects.get(pk="code"), slots=1)
     loop.work(station)
@@ -84,8 +83,6 @@ def test_what_a_worker_logs_names_job_attempt_and_decision(lines, client: Client
 
 
 def test_what_is_noted_in_a_thread_of_the_work_stands_on_its_last_line(lines):
-    from contextvars import copy_context
-
     with log_context.about(request_id="req_1"):
         copy_context().run(lambda: log_context.note(job="j1"))
         logging.getLogger("backlot.test").info("one")

@@ -2,7 +2,6 @@
 
 import pytest
 from django.test import Client
-from django.utils import timezone
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
@@ -91,17 +90,19 @@ def test_counters_are_what_the_rows_count(client: Client, told, history):
     assert grown("jobs_failed_total", code="not_finite") == 1
     assert grown("job_time_in_system_seconds_count", kind="clip") == 1
     assert grown("job_queue_wait_seconds_count", kind="clip") == 2
-    assert grown("attempts_total") == Attempt.objects.exclude(ended_at=None).count() == 2
+    assert total(after, "attempts_total") == Attempt.objects.exclude(ended_at=None).count()
+    assert grown("attempts_total") == 2
     assert grown("device_seconds_total", outcome="delivered") == pytest.approx(1.0)
     assert grown("device_seconds_total", outcome="failed") == pytest.approx(0.5)
-    assert grown("credentials_total", state="Trusted") == Credential.objects.count()
-    assert grown("frame_scans_total") == Scan.objects.exclude(finished_at=None).count()
-    assert grown("operational_events_total") == OperationalEvent.objects.count()
-    assert grown("charges_total") == Charge.objects.count() == 3
+    assert total(after, "credentials_total", state="Trusted") == Credential.objects.count()
+    assert total(after, "frame_scans_total") == Scan.objects.exclude(finished_at=None).count()
+    assert total(after, "operational_events_total") == OperationalEvent.objects.count()
+    assert total(after, "charges_total") == Charge.objects.count()
+    assert grown("charges_total") == 3
     charged = sum(Charge.objects.values_list("amount", flat=True)) / 1e6
-    assert grown("credits_charged_total") == pytest.approx(charged)
+    assert total(after, "credits_charged_total") == pytest.approx(charged)
     moved = sum(amount for amount in Entry.objects.values_list("amount", flat=True) if amount > 0) / 1e6
-    assert grown("ledger_credits_total") == pytest.approx(moved)
+    assert total(after, "ledger_credits_total") == pytest.approx(moved)
     assert JobEvent.objects.exists()
 
 
@@ -121,7 +122,6 @@ def test_levels_are_what_stands(client: Client, told, history):
 
 
 def test_a_bucket_holds_what_is_at_most_its_bound(client: Client, history):
-    Job.objects.filter(state="delivered").update(queued_at=timezone.now())
     after = scrape(client, of="installation")
     buckets = sorted(
         (float(dict(labels)["le"]), number)
@@ -135,7 +135,7 @@ def test_a_bucket_holds_what_is_at_most_its_bound(client: Client, history):
 
 
 def test_reading_is_a_bounded_number_of_queries(client: Client, history, django_assert_max_num_queries):
-    with django_assert_max_num_queries(14):
+    with django_assert_max_num_queries(17):
         assert client.get("/metrics", {"of": "installation"}).status_code == 200
 
 

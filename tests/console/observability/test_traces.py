@@ -4,8 +4,9 @@ import pytest
 from django.test import Client
 
 from accounts import tracing
+from accounts.identity import key_caller
 from console.observability.tracing import OpenTelemetry, resource
-from generation import announcements
+from generation import admission, announcements
 from generation.models import Job, JobTrace, Pool, State
 from generation.scheduling import tickets
 from generation.worker import loop
@@ -98,21 +99,10 @@ def test_a_clip_is_one_trace_from_its_request_to_the_outbox(spans, client: Clien
 
 
 @pytest.mark.django_db
-def test_a_completion_is_told_in_the_words_of_the_conventions(spans, client: Client):
+def test_a_completion_is_told_in_the_words_of_the_conventions(spans):
     someone = tenant("plus")
-    background = {"background": True}
-    made = client.post(
-        "/v1/completions",
-        {**CODE, "seed": 5, **background},
-        content_type="application/json",
-        headers={**someone.auth, "traceparent": SENT},
-    )
-    if made.status_code != 200:  # completions can't wait in the background: as the pages submit them
-        from accounts.identity import key_caller
-        from generation import admission
-
-        with tracing.span("page", parent=SENT):
-            admission.submit_code(key_caller(someone.raw), {**CODE, "seed": 5})
+    with tracing.span("POST /v1/completions", parent=SENT):
+        admission.submit_code(key_caller(someone.raw), {**CODE, "seed": 5})
     worked("code")
     job = Job.objects.get(organization=someone.organization)
     call = by_name(spans)[f"text_completion {job.model.name}"]
