@@ -41,9 +41,12 @@ PATHS: dict[str, str] = {
     "spark": '<path d="M12 3.5 13.9 10 20.5 12l-6.6 2L12 20.5 10.1 14 3.5 12l6.6-2z"/>',
     "image": '<rect x="3.5" y="4.5" width="17" height="15" rx="2.5"/><circle cx="9" cy="10" r="1.7"/>'
     '<path d="m4.5 18 5-4.5 3.5 3 3-2.5 4 3.5"/>',
-    "compare": '<rect x="3" y="5" width="7.5" height="14" rx="1.5"/><rect x="13.5" y="5" width="7.5" height="14" rx="1.5"/>',
-    "dice": '<rect x="4" y="4" width="16" height="16" rx="3.5"/><path d="M9 9h.01M15 9h.01M12 12h.01M9 15h.01M15 15h.01"/>',
-    "grid": '<rect x="3.5" y="3.5" width="7" height="7" rx="1.5"/><rect x="13.5" y="3.5" width="7" height="7" rx="1.5"/>'
+    "compare": '<rect x="3" y="5" width="7.5" height="14" rx="1.5"/>'
+    '<rect x="13.5" y="5" width="7.5" height="14" rx="1.5"/>',
+    "dice": '<rect x="4" y="4" width="16" height="16" rx="3.5"/><g fill="currentColor" stroke="none">'
+    '<circle cx="8.8" cy="8.8" r="1.4"/><circle cx="15.2" cy="15.2" r="1.4"/><circle cx="12" cy="12" r="1.4"/></g>',
+    "grid": '<rect x="3.5" y="3.5" width="7" height="7" rx="1.5"/>'
+    '<rect x="13.5" y="3.5" width="7" height="7" rx="1.5"/>'
     '<rect x="3.5" y="13.5" width="7" height="7" rx="1.5"/><rect x="13.5" y="13.5" width="7" height="7" rx="1.5"/>',
     "arrow": '<path d="M4.5 12h15m-6-6 6 6-6 6"/>',
     "chevrons": '<path d="m8 9.5 4-4 4 4M8 14.5l4 4 4-4"/>',

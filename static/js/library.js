@@ -65,6 +65,7 @@ if (stage) {
   const show = () => {
     at.value = Math.round((lead.currentTime / length()) * 1000);
     bar.querySelector("[data-compare-time]").textContent = `${lead.currentTime.toFixed(1)} s of ${length().toFixed(1)} s`;
+    button.toggleAttribute("data-playing", !lead.paused);
     button.querySelector("span").textContent = lead.paused ? "Play" : "Pause";
     button.setAttribute("aria-label", lead.paused ? "Play both" : "Pause both");
   };
