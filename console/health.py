@@ -54,6 +54,11 @@ def readyz(request: HttpRequest) -> JsonResponse:
     return _answer(body, status=503 if missing else 200)
 
 
+def database_fault() -> str | None:
+    """What is wrong with the database, within seconds; None where it answers."""
+    return _workers()[1]
+
+
 def _answer(body: dict, status: int = 200) -> JsonResponse:
     return JsonResponse(body, status=status, headers={"Cache-Control": "no-store"})
 

@@ -57,6 +57,8 @@ def run(now: datetime) -> int | None:
             running = [number for (number,) in cursor.fetchall()]
             passed = 0
             for source in SOURCES:
+                if source.name in known and known[source.name].counted_upto == newest[source.name]:
+                    continue
                 mark = known.get(source.name) or MetricMark(source=source.name)
                 final = _final(mark, newest[source.name], running)
                 passed += _count(cursor, source, mark, final)

@@ -8,12 +8,14 @@ import hmac
 import ipaddress
 
 from django.conf import settings
+from django.db import OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from accounts.errors import ApiError
+from console.health import database_fault
 from console.observability.metrics import catalog, counting, in_process, standing
 from console.observability.metrics.collector import Installation
 from generation import dispatch
@@ -64,5 +66,9 @@ def allowed(request: HttpRequest) -> bool:
 
 
 def _read() -> tuple[counting.Counted, standing.Levels]:
+    """Asked before the pool is: that waits longer for a database that has gone than a scrape lasts."""
+    fault = database_fault()
+    if fault:
+        raise OperationalError(fault)
     with counting.within(MOST_MS):
         return counting.read(), standing.read(dispatch.clock())

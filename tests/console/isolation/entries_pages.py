@@ -47,6 +47,7 @@ ENTRIES = {
     "sandbox/receipts/<slug:charge_id>/": closed(charge_id="ch_unknown"),
     "healthz": public(),
     "readyz": public(),
+    "metrics": public(),  # to this machine alone; it names nobody
     "report": public(),
     "verify": public(),
     "styleguide": public(),
