@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from celery import Celery, Task, bootsteps
 from celery.schedules import crontab
-from celery.signals import setup_logging, worker_init, worker_shutdown
+from celery.signals import setup_logging, worker_init
 
 from console import logs
 from console.observability import tracing
@@ -128,8 +128,3 @@ def _configure_logs(**kwargs: object) -> None:
 @worker_init.connect
 def _begin_traces(**kwargs: object) -> None:
     tracing.begin("worker")
-
-
-@worker_shutdown.connect
-def _end_traces(**kwargs: object) -> None:
-    tracing.end()

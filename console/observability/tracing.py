@@ -43,7 +43,7 @@ def begin(process: str) -> bool:
 
 
 def end() -> None:
-    """The process stops: what was recorded is sent."""
+    """What was recorded is sent, and nothing more is taken. The SDK does so itself when a process exits."""
     if _provider is not None:
         _provider.shutdown()
 
