@@ -10,7 +10,7 @@
 const ROW = ["--accent", "--tier-enterprise", "--warning", "--tier-pro", "--tier-plus", "--danger", "--ok", "--tier-free"];
 const figures = () => [...document.querySelectorAll("figure[data-chart]")];
 const resized = new ResizeObserver((changes) => {
-  for (const { target } of changes) if (target.data) window.Plotly.Plots.resize(target);
+  for (const { target } of changes) if (target.data && target.checkVisibility() && target.clientWidth) window.Plotly.Plots.resize(target);
 });
 
 // Plotly can't read light-dark(): let the browser resolve the token first.

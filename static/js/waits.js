@@ -3,7 +3,7 @@
 const holder = document.getElementById("charts");
 let drawn = "";
 const resized = new ResizeObserver((changes) => {
-  for (const { target } of changes) if (target.data) window.Plotly.Plots.resize(target);
+  for (const { target } of changes) if (target.data && target.checkVisibility() && target.clientWidth) window.Plotly.Plots.resize(target);
 });
 
 function colour(name) {

@@ -47,9 +47,9 @@ def main(only: str) -> None:
     with Live() as live, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         people = stage.People(live, browser)
-        if not only or "--new" not in sys.argv:
-            stage.set_up(people)
+        stage.make_things(people)
         pictures.of_a_clip_being_made(people, only)
+        stage.fill_the_lanes(people)
         for email, addresses in PEOPLE.items():
             with people.page(email) as page:
                 for address in addresses:

@@ -104,8 +104,8 @@ def ask_for_a_clip(page: Page, prompt: str = WATCHED) -> Locator:
     return card
 
 
-def set_up(people: People) -> None:
-    """The owner's clips, a completion and a purchase by hand; then a full backlog, and a weight changed for it."""
+def make_things(people: People) -> None:
+    """The owner's clips, a completion and a purchase, by hand, so that they are theirs."""
     with people.page(OWNER) as page:
         for prompt in PROMPTS:
             ask_for_a_clip(page, prompt)
@@ -118,10 +118,10 @@ def set_up(people: People) -> None:
         page.get_by_role("button", name="Buy for $10.00").click()
         page.get_by_role("button", name="Pay $10.00").click()
         page.get_by_text("1,000 credits arrived").wait_for()
-    fill_the_lanes(people)
 
 
 def fill_the_lanes(people: People) -> None:
+    """A backlog in every lane, and a weight that an operator raised for it."""
     for number in range(BACKLOG):
         for slug in ORGANIZATIONS:
             people.clip(slug, PROMPTS[number % len(PROMPTS)])
