@@ -79,8 +79,8 @@ class GrantSlaCredits(Approvable):
         found, credited = breached(self.since, self.until)
         total = sum(one.target.credit_micro for one in found)
         sentence = (
-            f"{_clips(len(found))} over their target have no credit yet: {pricing.in_credits(total)} credits in all, "
-            f"each what its target row promises. {_clips(credited)} were credited with their delivery."
+            f"{_clips(len(found))} over target without a credit: {pricing.in_credits(total)} credits in all, each what "
+            f"its target row promises. Credited with the delivery: {_clips(credited)}."
         )
         before = {"without_credit": len(found), "credited": credited}
         after = {"without_credit": 0, "credited": credited + len(found), "granted_micro": total}

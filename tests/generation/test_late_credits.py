@@ -50,7 +50,7 @@ def test_each_once_what_its_row_promises_and_taken_back_whole():
     assert (said.before, said.after["granted_micro"]) == (
         {"without_credit": 1, "credited": 0}, 20_000_000
     )  # fmt: skip
-    assert "1 clip over their target have no credit yet: 20 credits" in said.sentence
+    assert said.sentence.startswith("1 clip over target without a credit: 20")
     assert not SlaCredit.objects.exists()
     action = the_last_hour()
     entry = actions.perform(action, user, "the rush of this morning")
@@ -70,7 +70,7 @@ def test_much_of_it_waits_for_a_billing_admin():
     _, user = operator()
     given_up(tenant("plus"))
     row = BillingSettings.objects.order_by("pk").last()
-    row.pk, row.approval_above_micro = None, 10_000_000
+    row.pk, row.approval_above_micro, row.effective_from = None, 10_000_000, timezone.now()
     row.save()
     done = approvals.submit(the_last_hour(), user, "all of them")
     assert isinstance(done, Approval)

@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("media_folder")]
 
 def clips(owner: Tenant, count: int) -> list[Job]:
     client = Client()
-    return [deliver(job_of(make_clip(client, owner, backlot={"seed": seed}))) for seed in range(count)]
+    return [deliver(job_of(make_clip(client, owner, seed=str(seed)))) for seed in range(count)]
 
 
 def states(jobs: list[Job]) -> set[str]:

@@ -4,8 +4,7 @@ import uuid
 from datetime import timedelta
 
 import pytest
-from django.db import transaction
-from django.db.utils import InternalError
+from django.db import DatabaseError, transaction
 from django.utils import timezone
 
 from accounts import actions
@@ -91,7 +90,7 @@ def test_what_was_measured_can_not_be_changed():
         lambda: MeasuredEffect.objects.update(after=0),
         lambda: MeasuredEffect.objects.all().delete(),
     ):
-        with pytest.raises(InternalError), transaction.atomic():
+        with pytest.raises(DatabaseError), transaction.atomic():
             change()
 
 
