@@ -13,6 +13,7 @@ from accounts.errors import ApiError
 from accounts.models import StaffRole, Tier, User
 from console.overview import jobs_behind
 from console.overview.known import there_are
+from console.overview.plain import read_plainly
 from generation import history
 from generation.models import OPEN_STATES, Pool, State, Worker
 from generation.pages.job import body
@@ -58,6 +59,7 @@ def jobs(request: HttpRequest, person: User) -> HttpResponse:
     return render(request, "console/operate_jobs.html", page)
 
 
+@read_plainly
 def _behind(request: HttpRequest) -> HttpResponse:
     now, known = timezone.now(), there_are()
     asked = jobs_behind.ask(request.GET, now, known)

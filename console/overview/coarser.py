@@ -7,10 +7,13 @@ from django.db import connection
 
 from console.overview.policy.grains import FINER, floor
 
+# One stretch of the index from the first step to the last, whatever the planner knows of a table that grows.
 FINER_ROWS = """
-  SELECT parent.at AS step, r.pool, r.tier, r.model, r.counts, r.spreads
-    FROM unnest(%(steps)s::timestamptz[]) AS parent(at)
-    JOIN console_rollup r ON r.grain = %(finer)s AND r.at >= parent.at AND r.at < parent.at + %(width)s::interval
+  SELECT * FROM (
+    SELECT date_bin(%(width)s::interval, at, timestamptz '2000-01-01 00:00+00') AS step, pool, tier, model, counts,
+           spreads
+      FROM console_rollup WHERE grain = %(finer)s AND at >= %(first)s AND at < %(last)s) finer
+   WHERE step = ANY(%(steps)s::timestamptz[])
 """
 MERGE = f"""
 WITH part AS MATERIALIZED ({FINER_ROWS}),
@@ -37,9 +40,13 @@ SELECT %(grain)s, step, pool, tier, model, coalesce(counts, '{{}}'), coalesce(sp
 def merge(minutes: Iterable[datetime]) -> None:
     """Merge again every coarser step that one of the minutes lies in. Inside the caller's transaction; six queries."""
     touched = set(minutes)
+    if not touched:
+        return
     for grain, finer in FINER.items():
         steps = sorted({floor(moment, grain).astimezone(UTC) for moment in touched})
-        values = {"steps": steps, "grain": grain, "finer": finer, "width": timedelta(seconds=grain)}
+        width = timedelta(seconds=grain)
+        values = {"steps": steps, "grain": grain, "finer": finer, "width": width}
+        values |= {"first": steps[0], "last": steps[-1] + width}
         with connection.cursor() as cursor:
             cursor.execute("DELETE FROM console_rollup WHERE grain = %s AND at = ANY(%s)", [grain, steps])
             cursor.execute(MERGE, values)

@@ -24,7 +24,9 @@ CHANGES = """
      WHERE e.to_state = 'delivered' AND j.kind = 'clip' AND s.tier_id = l.tier_id AND s.model IN ('', m.name)
        AND s.max_seconds >= (j.spec->>'seconds')::float AND s.effective_from <= j.queued_at
      ORDER BY s.model = '', s.max_seconds, s.effective_from DESC LIMIT 1) target ON true
-  LEFT JOIN generation_attempt a ON e.to_state = 'queued' AND e.from_state = 'running' AND a.fence = e.fence
+  LEFT JOIN LATERAL (
+    SELECT t.outcome, t.preempt_requested_at FROM generation_attempt t
+     WHERE e.to_state = 'queued' AND e.from_state = 'running' AND t.fence = e.fence LIMIT 1) a ON true
 """
 
 DELIVERED = "e.to_state = 'delivered' AND e.from_state <> 'withdrawn'"

@@ -123,8 +123,32 @@ def ask(given: Mapping[str, str], now: datetime, known: Mapping[str, Mapping[str
 
 
 def find(asked: Behind, now: datetime) -> Found:
-    """A page of the rows, and how many there are. Two queries."""
-    values = {
+    """A page of the rows, and how many there are. Two queries; up to four where there are more than are counted."""
+    rows, values = _source(asked), _values(asked, now)
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT count(*) FROM (SELECT 1 FROM ({rows}) found LIMIT %(most)s) counted", values)  # noqa: S608
+        total = cursor.fetchone()[0]
+        page: list[tuple[UUID, datetime]] = []
+        for since in _back_from_the_end(asked, total):
+            cursor.execute(
+                f"SELECT job, at FROM ({rows}) found ORDER BY at DESC, job OFFSET %(offset)s LIMIT %(shown)s",  # noqa: S608
+                {**values, "since": since},
+            )
+            page = cursor.fetchall()
+            if len(page) == SHOWN:
+                break
+        return Found(page, total)
+
+
+def _back_from_the_end(asked: Behind, total: int) -> list[datetime]:
+    """From when on the newest rows are looked for: of a span that holds very many, its end first."""
+    if total <= COUNTED_TO or asked.did in (WAITING, WAITED):
+        return [asked.since]
+    return [*(asked.until - (asked.until - asked.since) / part for part in (32, 4)), asked.since]
+
+
+def _values(asked: Behind, now: datetime) -> dict:
+    return {
         "since": asked.since,
         "until": asked.until,
         "last_start": min(now, asked.until + timedelta(days=1)),
@@ -135,15 +159,6 @@ def find(asked: Behind, now: datetime) -> Found:
         "offset": asked.offset,
         **{f"only_{name}": value for name, value in asked.only.items()},
     }
-    rows = _source(asked)
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT count(*) FROM (SELECT 1 FROM ({rows}) found LIMIT %(most)s) counted", values)  # noqa: S608
-        total = cursor.fetchone()[0]
-        cursor.execute(
-            f"SELECT job, at FROM ({rows}) found ORDER BY at DESC, job OFFSET %(offset)s LIMIT %(shown)s",  # noqa: S608
-            values,
-        )
-        return Found(cursor.fetchall(), total)
 
 
 def _source(asked: Behind) -> str:

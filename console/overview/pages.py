@@ -18,6 +18,7 @@ from console.overview import drawing, figures, state
 from console.overview.asked import Asked
 from console.overview.figures import Figure
 from console.overview.known import Known, there_are
+from console.overview.plain import read_plainly
 
 OPERATOR = StaffRole.Role.OPERATOR
 MOST_MARKS = 60
@@ -25,6 +26,7 @@ MOST_MARKS = 60
 
 @require_GET
 @staff(OPERATOR)
+@read_plainly
 def overview(request: HttpRequest, person: User) -> HttpResponse:
     """The page; charts come one by one, each from an address of its own. The address holds range and filters."""
     known = there_are()
@@ -43,6 +45,7 @@ def overview(request: HttpRequest, person: User) -> HttpResponse:
 
 @require_GET
 @staff(OPERATOR)
+@read_plainly
 def now(request: HttpRequest, person: User) -> HttpResponse:
     """The first two rows of the page alone, for a page that has scripts."""
     known = there_are()
@@ -53,6 +56,7 @@ def now(request: HttpRequest, person: User) -> HttpResponse:
 
 @require_GET
 @staff(OPERATOR)
+@read_plainly
 def chart(request: HttpRequest, person: User, name: str) -> HttpResponse:
     """One chart: a part of the page for scripts, a page of its own otherwise."""
     figure, known = _figure(name), there_are()
@@ -66,6 +70,7 @@ def chart(request: HttpRequest, person: User, name: str) -> HttpResponse:
 
 @require_GET
 @staff(OPERATOR)
+@read_plainly
 def chart_csv(request: HttpRequest, person: User, name: str) -> HttpResponse:
     """The figures of one chart, a row per step and a column per series."""
     figure, known = _figure(name), there_are()

@@ -14,6 +14,7 @@ from django.db.models import Max
 
 from console.models import RolledMinute, Rollup, WaitingAges
 from console.overview import coarser, minutes, waiting
+from console.overview.plain import plainly
 from console.overview.policy.grains import DAY, HOUR, KEPT, MINUTE, TEN_MINUTES, floor
 from generation import rounds
 from generation.models import JobEvent
@@ -49,7 +50,7 @@ SELECT late.minute FROM late LEFT JOIN console_rolledminute r ON r.minute = late
 
 def run(now: datetime) -> int | None:
     """One round; how many minutes it counted, None where another process is at it."""
-    with transaction.atomic():
+    with plainly():
         if not rounds.is_mine(NAME):
             return None
         until = floor(now, MINUTE) + ONE
@@ -136,7 +137,7 @@ def recompute(since: datetime, now: datetime, say: Callable[[str], object]) -> i
 @contextmanager
 def _alone() -> Iterator[None]:
     """A transaction that holds the round; it waits for one that is under way."""
-    with transaction.atomic(), connection.cursor() as cursor:
+    with plainly(), connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [NAME])
         yield
 

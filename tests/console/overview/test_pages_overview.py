@@ -26,7 +26,7 @@ from tests.generation.api_stage import deliver, media_folder
 __all__ = ["media_folder"]
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("media_folder")]
 PAGE = "/operate/"
-MOST_PAGE, MOST_CHART = 40, 16
+MOST_PAGE, MOST_CHART = 44, 20
 
 
 def recomputed() -> None:
