@@ -8,6 +8,7 @@ from console.changes import effects
 from console.observability.metrics import counting
 from console.incidents import reckoning
 from console.overview import rounds as rollups
+from console.incidents import reckoning
 from generation import dispatch
 
 

@@ -19,12 +19,13 @@ State = Incident.State
 
 @dataclass(frozen=True)
 class Row:
-    """An incident with what it costs until now; `people` are on it, each since their first line."""
+    """An incident with what it costs until `as_of`; `people` are on it, each since their first line."""
 
     incident: Incident
     cost: Cost
     people: int
     rate: int  # micro-dollars an hour that on-call time adds while it is open
+    as_of: datetime
 
     @property
     def stake(self) -> str:
@@ -78,7 +79,8 @@ def _row(incident: Incident, came: dict[int, datetime], hour: int, now: datetime
         on_call = on_call_micro_dollars(seconds, hour)
     found = Cost(incident.gpu_waste_micro_dollars, incident.sla_micro_dollars, on_call)
     counted = max(1, len(came))
-    return Row(incident, found, len(came), counted * hour if incident.resolved_at is None else 0)
+    rate = counted * hour if incident.resolved_at is None else 0
+    return Row(incident, found, len(came), rate, max(now, incident.opened_at))
 
 
 def resolved(now: datetime) -> list[Row]:

@@ -22,9 +22,15 @@ NEXT = {
 }
 
 
+def minute(now: datetime) -> datetime:
+    """The moment that costs are shown for. A page counts on from there by itself, so that what a stream sends changes
+    with what happened, not with every look, and nobody loses the row that the focus is on."""
+    return now.replace(second=0, microsecond=0)
+
+
 def of_board(now: datetime) -> dict:
     """All open incidents, those that are over, and how long each kind took; ten queries."""
-    found = board.open_now(now)
+    found = board.open_now(minute(now))
     return {
         "board": found,
         "harmful": sum(row.incident.state != State.MITIGATED for row in found.rows),
@@ -42,7 +48,7 @@ def row_of(incident_id: int, now: datetime) -> Row:
     found = Incident.objects.select_related("assignee", "safety_incident").filter(pk=incident_id).first()
     if found is None:
         raise Http404
-    return board.costed([found], now)[0]
+    return board.costed([found], minute(now))[0]
 
 
 def of_incident(row: Row, person: User, now: datetime) -> dict:
@@ -64,7 +70,7 @@ def of_incident(row: Row, person: User, now: datetime) -> dict:
         "severities": course.SEVERITIES.items(),
         "follow_ups": list(one.follow_ups.select_related("owner").order_by("done_at", "pk")),
         "repairs": board.repairs(now, one.alarm_id or "") if one.alarm_id else [],
-        "others": board.open_now(now),
+        "others": board.open_now(minute(now)),
         "trust_safety": "trust_safety" in person.staff_roles,
         "operator": "operator" in person.staff_roles,
     }

@@ -13,7 +13,7 @@ from accounts.models import AuditEntry, StaffRole, User
 from console.alarms import board, guides, paging, terms
 from console.alarms.changes import SETTINGS, Acknowledge, ChangeAlarmSetting, EndSilence, SilenceAlarm
 from console.alarms.policy.catalog import BY_NAME
-from console.models import AlarmFiring, AlarmOverride
+from console.models import AlarmFiring, AlarmOverride, Incident
 from console.operations.expiries import EXPIRIES, expiry
 
 CHANGES_SHOWN = 12
@@ -121,6 +121,7 @@ def _page(
         "board": board.board(now, name),
         "history": board.history(name),
         "guide": guides.of(name),
+        "incident": Incident.objects.filter(alarm=name).exclude(state=Incident.State.RESOLVED).first(),
         "silences": [one for one in board.standing_silences(now) if one.alarm_id == name],
         "values": [
             {"field": field, "setting": setting, "words": setting.words(getattr(in_force, field))}

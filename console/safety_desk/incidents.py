@@ -103,6 +103,7 @@ def _page(request: HttpRequest, incident_id: int, error: ApiError | None = None)
         "verdicts": found.evidence.get("verdicts", []),
         "hashes": found.evidence.get("pdq", []),
         "notes": found.notes.order_by("at", "pk"),
+        "operated_as": found.operated_as.order_by("-pk")[:5],
         "error": error,
     }
     return render(request, "console/safety/incident.html", page, status=error.status if error else 200)

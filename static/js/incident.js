@@ -1,7 +1,5 @@
 // An incident's page: its cost ticks between two looks of the server, `a` acknowledges, `n` goes to the note.
 
-const written = new WeakMap();
-
 function dollars(micro) {
   const value = micro / 1e6;
   if (value < 1) return `$${value.toPrecision(3)}`;
@@ -14,8 +12,7 @@ function tick() {
   for (const cost of document.querySelectorAll("[data-cost][data-rate]")) {
     const rate = Number(cost.dataset.rate);
     if (!rate) continue;
-    if (!written.has(cost)) written.set(cost, performance.now());
-    const hours = (performance.now() - written.get(cost)) / 3_600_000;
+    const hours = Math.max(0, Date.now() - Date.parse(cost.dataset.at)) / 3_600_000;
     cost.textContent = dollars(Number(cost.dataset.cost) + rate * hours);
   }
 }

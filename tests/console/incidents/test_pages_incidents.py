@@ -1,6 +1,7 @@
 """The pages of incidents: which goes first and why, one with its runbook and timeline, changes, files, who may."""
 
 import json
+import re
 from datetime import timedelta
 
 import pytest
@@ -40,7 +41,7 @@ def test_safety_stands_before_money_and_the_page_says_so_in_words():
     Incident.objects.filter(pk=storm.pk).update(gpu_waste_micro_dollars=412_000_000)
     page = text(client, PAGE)
     assert f"Safety outranks service: take incident {bypass.pk} (Safety bypass) first." in page
-    assert f"That incident {storm.pk} (NaN rate) costs more, $412.00 by now" in page
+    assert re.search(rf"That incident {storm.pk} \(NaN rate\) costs more, \$412\.\d\d by now", page)
     table = page[page.index("<tbody>") :]
     assert table.index("Safety bypass") < table.index("NaN rate")
     assert "2 still do harm." in " ".join(page.split())
