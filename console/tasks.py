@@ -5,10 +5,9 @@ from django.utils import timezone
 
 from console.alarms import measuring, paging, rounds, synthetic
 from console.changes import effects
+from console.incidents import reckoning
 from console.observability.metrics import counting
-from console.incidents import reckoning
 from console.overview import rounds as rollups
-from console.incidents import reckoning
 from generation import dispatch
 
 
