@@ -2,15 +2,20 @@
 
 Django reads a whole body before the first middleware runs, so the limits have to stand in front of it. The head of a
 request is bounded even earlier, in `console/slow_clients.py`.
+
+Server-sent events are handed out here, behind Django: what it keeps for a request goes when its answer is through,
+which is half of what an open stream would cost, and each event passes through less.
 """
 
 import asyncio
 import contextlib
 import json
 import logging
+from collections.abc import AsyncIterator
 
 from accounts.errors import ApiError
 from console.requests import is_api, limit_of, new_request_id, too_large
+from generation.api import sse
 
 logger = logging.getLogger("backlot.requests")
 
@@ -54,8 +59,14 @@ class Edge:
         if self._declared(scope) > limit:
             await self._refuse(scope, receive, send, too_large(limit))
             return
+        place = sse.Handover()
+        sse.handover.set(place)
+        patient = self._patient(send)
         try:
-            await self.app(scope, self._counted(scope, receive, limit), self._patient(send))
+            await self.app(scope, self._counted(scope, receive, limit), _opened(place, patient))
+            if place.events is not None:
+                scope["headers"].clear()  # nobody asks for them any more
+                await _hand_out(place.events, receive, patient)
         except _TooLarge:
             await self._refuse(scope, receive, send, too_large(limit))
         except _TooSlow:
@@ -133,3 +144,43 @@ class Edge:
                     swallowed += len(message.get("body", b""))
                     if message["type"] == "http.disconnect" or not message.get("more_body", False):
                         return
+
+
+def _opened(place: sse.Handover, send):
+    """`send` for the application: where events are left, the end of its answer is not the answer's end.
+
+    An answer that is no success after all has no events: something behind the view refused it.
+    """
+
+    async def opened(message):
+        if message["type"] == "http.response.start" and message["status"] != 200 and place.events is not None:
+            refused, place.events = place.events, None
+            await refused.aclose()
+        if message["type"] != "http.response.body" or place.events is None:
+            await send(message)
+
+    return opened
+
+
+async def _hand_out(events: AsyncIterator[bytes], receive, send) -> None:
+    """The events as they come. Where the client leaves, whoever makes them is told by a cancellation."""
+    writing, left = asyncio.current_task(), False
+
+    async def leave() -> None:
+        nonlocal left
+        await receive()  # nothing else can come than word that the client has gone
+        left = True
+        writing.cancel()
+
+    leaving = asyncio.create_task(leave())
+    try:
+        async with contextlib.aclosing(events):
+            async for chunk in events:
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+    except asyncio.CancelledError:
+        if not left:
+            raise
+        writing.uncancel()
+    finally:
+        leaving.cancel()

@@ -18,6 +18,7 @@ from billing.models import Decision
 from billing.payments import top_up
 from generation import finalization, registry, repeat_cache, specs
 from generation.afterwards import refused_prompts
+from generation.code.dialects import prompt_field
 from generation.code.spec import code_spec
 from generation.inputs import input_images
 from generation.lineage.parents import Parent
@@ -229,7 +230,8 @@ def _screened(
         )
         log_context.note(decision=str(decision.pk))
         refused_prompts.keep(decision, weighed.spec.prompt, weighed.kind, screening)
-        raise access.refusal(decision, param="prompt")
+        param = prompt_field(weighed.spec.dialect) if weighed.kind == Kind.CODE else "prompt"
+        raise access.refusal(decision, param=param)
     return screening.record()
 
 

@@ -101,7 +101,7 @@ class Hub:
         )
         self._pubsub = self._listener.pubsub()
         self._taps: dict[UUID, list[Tap]] = {}
-        self._confirmed: dict[UUID, asyncio.Event] = {}
+        self._confirmed: dict[UUID, asyncio.Future] = {}  # an Event would hold three times the memory
         self._listening = asyncio.Event()
         self._tasks: list[asyncio.Task] = []
         self._idle_since: float | None = None
@@ -124,14 +124,14 @@ class Hub:
             self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._mind())]
 
     async def _subscribe(self, job_id: UUID) -> None:
-        confirmed = self._confirmed.setdefault(job_id, asyncio.Event())
-        if confirmed.is_set():
+        confirmed = self._confirmed.setdefault(job_id, asyncio.get_running_loop().create_future())
+        if confirmed.done():
             return
         try:
             async with asyncio.timeout(PATIENCE_S):
                 await self._listening.wait()
                 await self._pubsub.subscribe(channel(job_id))
-                await confirmed.wait()
+                await asyncio.shield(confirmed)
         except (RedisError, OSError, TimeoutError) as error:
             logger.warning("a stream is followed without Redis", extra={"error": str(error)})
 
@@ -162,7 +162,9 @@ class Hub:
             return
         job_id = UUID(name.removeprefix("tokens:"))
         if message["type"] == "subscribe" and job_id in self._confirmed:
-            self._confirmed[job_id].set()
+            confirmed = self._confirmed[job_id]
+            if not confirmed.done():
+                confirmed.set_result(None)
         elif message["type"] == "message":
             number, _, text = message["data"].decode().partition(":")
             for tap in self._taps.get(job_id, ()):

@@ -30,7 +30,8 @@ def web(port: int) -> Program:
     command += ["--timeout-graceful-shutdown", "5", "--log-config", str(UVICORN_LOGS), "--no-access-log"]
     # The header tells another `serve` on this port that it has met Backlot.
     command += ["--no-server-header", "--header", "server:backlot"]
-    return Program("web", (sys.executable, *command))
+    # Requests pass through many threads; an arena of memory for each would hold on to what streams leave behind.
+    return Program("web", (sys.executable, *command), {"MALLOC_ARENA_MAX": "1"})
 
 
 def celery(name: str, *arguments: str) -> Program:

@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import AsyncIterator
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 from django.http import HttpRequest, StreamingHttpResponse
@@ -23,10 +25,31 @@ def event(data: dict[str, Any], number: int | None = None, name: str | None = No
     return ("\n".join(lines) + "\n\n").encode()
 
 
+@dataclass(slots=True)
+class Handover:
+    """Where events are left for the door (console/edge.py), which sends them once the view's answer is through.
+
+    So nothing of the request, its session, its person or the middleware is kept for as long as a stream is open.
+    """
+
+    events: AsyncIterator[bytes] | None = None
+
+
+handover: ContextVar[Handover | None] = ContextVar("handover", default=None)
+
+
 def respond(events: AsyncIterator[bytes]) -> StreamingHttpResponse:
-    """The stream, marked so that no cache and no proxy holds it back."""
+    """The stream, marked so that no cache and no proxy holds it back; without a door the response carries it."""
+    place = handover.get()
+    if place is not None:
+        place.events, events = events, _nothing()
     headers = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
     return StreamingHttpResponse(events, content_type="text/event-stream", headers=headers)
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    for chunk in ():
+        yield chunk
 
 
 def last_event_id(request: HttpRequest, digits: int = DIGITS_OF_TOKENS) -> int:

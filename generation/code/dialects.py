@@ -112,3 +112,8 @@ DIALECTS = {one.name: one for one in (COMPLETION, CHAT, RESPONSE)}
 def prefix_of(spec: Mapping[str, Any] | None) -> str:
     """How the public id of a stored job begins; jobs from before there were dialects are completions."""
     return DIALECTS[(spec or {}).get("dialect", COMPLETION.name)].prefix
+
+
+def prompt_field(name: str) -> str:
+    """The field in which a contract takes what is to be answered."""
+    return DIALECTS[name].prompt

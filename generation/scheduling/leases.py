@@ -4,20 +4,22 @@ A lease is renewed by progress (a step, a stage, a run of tokens), never by a th
 Whoever lost it, to the reaper or to time, is told so by `LeaseLost` at the next write and must stop at once.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
-from django.db import connection
-
+from accounts import batch
 from generation.models import Attempt, Job
 
+# Its parameters: step, stage, checkpoints, preview, seconds, the attempt's id.
 RENEW = """
 UPDATE generation_attempt a
-   SET step = coalesce(%(step)s, a.step), stage = coalesce(%(stage)s, a.stage),
-       checkpoints = coalesce(%(checkpoints)s, a.checkpoints), preview = coalesce(%(preview)s, a.preview),
-       lease_expires_at = clock_timestamp() + make_interval(secs => greatest(a.lease_seconds, %(seconds)s))
+   SET step = coalesce(%s::integer, a.step), stage = coalesce(%s::text, a.stage),
+       checkpoints = coalesce(%s::integer, a.checkpoints), preview = coalesce(%s::text, a.preview),
+       lease_expires_at = clock_timestamp() + make_interval(secs => greatest(a.lease_seconds, %s::float8))
   FROM generation_worker w, generation_job j
- WHERE a.id = %(id)s AND a.ended_at IS NULL AND a.lease_expires_at > clock_timestamp()
+ WHERE a.id = %s AND a.ended_at IS NULL AND a.lease_expires_at > clock_timestamp()
    AND w.id = a.worker_id AND j.id = a.job_id AND j.fence = a.fence
 RETURNING w.desired, j.cancel_requested_at IS NOT NULL, a.preempt_reason
 """
@@ -57,20 +59,14 @@ class Lease:
 
         `seconds` is how long the next piece may take in which nothing can be reported, where that is more than a lease.
         """
-        values = {
-            "id": self.attempt_id,
-            "step": step,
-            "stage": stage,
-            "checkpoints": checkpoints,
-            "preview": preview,
-            "seconds": seconds,
-        }
-        with connection.cursor() as cursor:
-            cursor.execute(RENEW, values)
-            row = cursor.fetchone()
-        if row is None:
+        return self.renewed(RENEW, (step, stage, checkpoints, preview, seconds, self.attempt_id))
+
+    def renewed(self, statement: str, values: Sequence[Any]) -> Wishes:
+        """What a statement gave back that renews the lease, and perhaps does more. Raises `LeaseLost`."""
+        (rows,) = batch.read([(statement, values)])
+        if not rows:
             raise LeaseLost(f"attempt {self.fence} of job {self.job_id} lost its lease")
-        return Wishes(*row)
+        return Wishes(*rows[0])
 
     def locked(self) -> tuple[Attempt, Job]:
         """The attempt's row, locked, and its job, for a change of state inside the caller's transaction.

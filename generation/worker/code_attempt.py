@@ -6,6 +6,7 @@ Since nobody sees a token that is not in PostgreSQL, a worker that dies is follo
 import logging
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from accounts.errors import ApiError
@@ -33,7 +34,8 @@ from safety.prefilter.rules import live_text
 
 logger = logging.getLogger(__name__)
 
-FLUSH_TOKENS = 8
+# A segment costs the engine's own thread about a millisecond of the interpreter, whatever is in it.
+FLUSH_TOKENS = 16
 FLUSH_S = 0.1
 # Text that may be sent waits for the segment before it, which is still being stored, up to so many tokens.
 MOST_WAITING = 64
@@ -57,7 +59,7 @@ class CodeTurn:
     given_text: str = ""
     waiting: list[Piece] = field(default_factory=list)
     flushed_at: float = 0.0
-    screen: OutputScreen | None = None
+    screen: Future[OutputScreen] | None = None
     looked_at: int = 0  # of the pieces that wait, how many the screen has seen
     releasable: int = 0  # characters of them that may be sent
 
@@ -128,8 +130,9 @@ def _recall(turn: CodeTurn) -> None:
     turn.tokens_sent = len(turn.given)
     turn.given_text = "".join(segment.text for segment in sent)
     turn.said = bool(turn.given_text.strip())
-    turn.screen = OutputScreen(live_text(Kind.CODE), turn.given_text)
     turn.writer = TokenWriter(turn.lease, sent[-1].seq if sent else 0)
+    # Read while the engine reads the prompt; what it raises is raised before anything is released.
+    turn.screen = turn.writer.beside(lambda: OutputScreen(live_text(Kind.CODE), turn.given_text))
 
 
 def _stream(turn: CodeTurn) -> str:
@@ -152,6 +155,7 @@ def _streamed(turn: CodeTurn, left: int) -> str:
                 return piece.finish_reason
             if noted and turn.writer.seq:
                 turn.writer.beside(noted)
+                turn.writer.alone()
                 noted = None
     finally:
         pieces.close()
@@ -218,7 +222,8 @@ def _released(turn: CodeTurn) -> list[Piece]:
     with turn.watch.beside("screen"):
         unseen = "".join(piece.text for piece in turn.waiting[turn.looked_at :])
         over = bool(turn.waiting and turn.waiting[-1].finish_reason)
-        turn.releasable += turn.screen.finish(unseen) if over else turn.screen.push(unseen)
+        screen = turn.screen.result()
+        turn.releasable += screen.finish(unseen) if over else screen.push(unseen)
     turn.looked_at = len(turn.waiting)
     sizes = [len(piece.text) for piece in turn.waiting]
     return turn.waiting[: pieces_within(sizes, turn.releasable)]

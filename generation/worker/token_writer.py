@@ -7,17 +7,20 @@ lost: renewing the lease and storing the segment are one statement.
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
 
 from django.db import connection
 
 from generation import streams
 from generation.pooling import give_back
-from generation.scheduling.leases import RENEW, Lease, LeaseLost, Wishes
+from generation.scheduling.leases import RENEW, Lease, Wishes
+
+Result = TypeVar("Result")
 
 STORE = f"""
 WITH renewed AS ({RENEW}), stored AS (
   INSERT INTO generation_tokensegment (job_id, seq, fence, text, ids, at)
-  SELECT %(job)s, %(seq)s, %(fence)s, %(text)s, %(ids)s::integer[], clock_timestamp() FROM renewed)
+  SELECT %s::uuid, %s::integer, %s::bigint, %s::text, %s::integer[], clock_timestamp() FROM renewed)
 SELECT * FROM renewed
 """
 
@@ -35,8 +38,6 @@ class TokenWriter:
         self._beside = None
         if not connection.in_atomic_block:
             self._beside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="segments")
-            give_back()  # the writer has a connection meanwhile, opened while the engine reads the prompt
-            self._beside.submit(connection.ensure_connection)
         self._last: Future | None = None
 
     @property
@@ -58,12 +59,18 @@ class TokenWriter:
         last, self._last = self._last, None
         return last.result() if last else None
 
-    def beside(self, work: Callable[[], object]) -> None:
-        """Something small to do behind what was handed over last."""
-        if self._beside is None:
-            work()
-        else:
-            self._beside.submit(work)
+    def beside(self, work: Callable[[], Result]) -> "Future[Result]":
+        """Something small to do behind what was handed over last, with the writer's own connection."""
+        if self._beside is not None:
+            return self._beside.submit(work)
+        done: Future[Result] = Future()
+        done.set_result(work())
+        return done
+
+    def alone(self) -> None:
+        """The first text is on its way: the caller's own connection is given back, one is enough from here on."""
+        if self._beside is not None:
+            give_back()
 
     def close(self) -> None:
         """Wait for what was handed over; raises what became of it."""
@@ -76,21 +83,12 @@ class TokenWriter:
 
     def _do(self, work: Callable[[], Wishes]) -> None:
         self.heard_at = time.monotonic()
-        if self._beside is not None:
-            self._last = self._beside.submit(work)
-            return
-        self._last = Future()
-        self._last.set_result(work())
+        self._last = self.beside(work)
 
     def _stored(self, step: int, number: int, text: str, ids: list[int]) -> Wishes:
-        attempt = {"id": self._lease.attempt_id, "step": step, "stage": "generating"}
-        unchanged = {"checkpoints": None, "preview": None, "seconds": 0}
-        segment = {"job": self._lease.job_id, "fence": self._lease.fence, "seq": number}
-        values = {**attempt, **unchanged, **segment, "text": text, "ids": ids}
-        with connection.cursor() as cursor:
-            cursor.execute(STORE, values)
-            row = cursor.fetchone()
-        if row is None:
-            raise LeaseLost(f"attempt {self._lease.fence} of job {self._lease.job_id} lost its lease")
+        lease = self._lease
+        renewal = (step, "generating", None, None, 0, lease.attempt_id)
+        segment = (lease.job_id, number, lease.fence, text, ids)
+        wishes = lease.renewed(STORE, renewal + segment)
         streams.append_tokens(self._lease.job_id, number, text)
-        return Wishes(*row)
+        return wishes

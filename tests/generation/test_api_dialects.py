@@ -323,7 +323,7 @@ def test_every_role_is_screened(stock, plus, role):
     before = counts(plus)
     with pytest.raises(openai.BadRequestError) as raised:
         stock.chat.completions.create(model="pocket-code", messages=[said, *others])
-    assert raised.value.code == "moderation_blocked"
+    assert (raised.value.code, raised.value.param) == ("moderation_blocked", "messages")
     assert counts(plus) == {**before, "Decision": before["Decision"] + 1}
 
 

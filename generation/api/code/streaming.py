@@ -125,9 +125,9 @@ async def events(
     seat: open_streams.Seat,
 ) -> AsyncIterator[bytes]:
     """The job's tokens as events. Where the owner of the stream leaves before its end, the job is cancelled."""
-    await _let_go_of_thread()
     ended = False
     try:
+        await _let_go_of_thread()
         if after == 0:
             for event in writer.opening(job):
                 yield event
@@ -165,10 +165,13 @@ async def _let_go_of_thread() -> None:
     """asgiref keeps a thread for a request until its response has ended. A stream may last long and needs none.
 
     What it had of the pool of connections goes back first: with the thread it would be lost to the pool for good.
+    Behind the door (console/edge.py) the request has ended already, and there is nothing to let go of.
     """
-    await sync_to_async(give_back)()
     context = SyncToAsync.thread_sensitive_context.get(None)
-    executor = SyncToAsync.context_to_thread_executor.pop(context, None) if context else None
+    if context is None:
+        return
+    await sync_to_async(give_back)()
+    executor = SyncToAsync.context_to_thread_executor.pop(context, None)
     if executor is not None:
         executor.shutdown(wait=False)
 
