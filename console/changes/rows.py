@@ -18,6 +18,7 @@ from generation.scheduling.setting_actions import LANE_SETTINGS, POOL_SETTINGS, 
 PER_PAGE = 50
 OF_RUNBOOK = 12
 BACK = timedelta(days=7)
+NOTHING = "nothing to measure"
 LEFT_OUT = {"expires_at", "override", "approval", "approved_by", "jobs", "share"}
 SETTINGS = {**LANE_SETTINGS, **POOL_SETTINGS, **RAISE_SETTINGS}
 
@@ -30,6 +31,10 @@ class Effect:
     before: str
     after: str
     better: int
+
+    @property
+    def nothing(self) -> bool:
+        return self.before == self.after == NOTHING
 
 
 @dataclass(frozen=True)
@@ -146,7 +151,7 @@ def effect_words(one: MeasuredEffect) -> Effect:
 
 def _figure(value: float | None, unit: str) -> str:
     if value is None:
-        return "nothing to measure"
+        return NOTHING
     if unit == "%":
         return f"{significant(round(value * 100, 2))} %"
     return f"{significant(round(value, 2))} {unit}".rstrip()

@@ -13,6 +13,7 @@ MAKERS = [
     *(
         "/",
         "/code/",
+        "/library/",
         "/history/",
         "/usage/",
         "/statement/",
@@ -26,7 +27,16 @@ MAKERS = [
 ]
 NOT_A_MEMBERS = ("/spending/", "/credits/", "/invoices/", "/keys/", "/webhooks/", "/audit/")
 OPERATORS = [
-    *("/operate/", "/operate/jobs/", "/operate/alarms/", "/operate/incidents/", "/operate/runbooks/", "/operate/lanes/", "/operate/scheduling/", "/operate/workers/"),
+    *(
+        "/operate/",
+        "/operate/jobs/",
+        "/operate/alarms/",
+        "/operate/incidents/",
+        "/operate/runbooks/",
+        "/operate/lanes/",
+        "/operate/scheduling/",
+        "/operate/workers/",
+    ),
     *("/operate/models/", "/operate/costs/", "/operate/files/", "/operate/changes/"),
 ]
 STAFF = ["/staff/approvals/", "/staff/audit/"]  # of whatever role
