@@ -75,6 +75,7 @@ WITH change AS MATERIALIZED (
     FROM generation_attempt a JOIN generation_job j ON j.id = a.job_id
     JOIN generation_lane l ON l.slug = a.lane_id JOIN generation_registeredmodel m ON m.id = j.model_id
    WHERE a.started_at >= %(since)s::timestamptz - {LONGEST_ATTEMPT} AND a.started_at < %(until)s
+     AND (a.ended_at IS NULL OR a.ended_at > %(since)s)
 ), alive AS (
   SELECT t.minute, w.pool_id AS pool, w.slots, greatest(t.minute, w.started_at) AS begun,
          least(t.minute + interval '1 minute', coalesce(w.stopped_at, w.seen_at)) AS done
