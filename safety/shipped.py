@@ -6,7 +6,8 @@ virus scanners).
 """
 
 from safety import shipped_phrases as phrases
-from safety.prefilter.names import FIRST_NAMES, name_rules, public_people
+from safety import shipped_violence
+from safety.prefilter.names import name_rules, public_people
 
 CLIP, CODE = "clip", "code"
 AUTHOR = "Backlot"
@@ -146,13 +147,6 @@ RULES: tuple[tuple[str, tuple[str, ...], str, str], ...] = (
         "Violence against people.",
     ),
     (
-        "likeness",
-        (CLIP,),
-        rf"(?-i:\b(?:{FIRST_NAMES}) (?:(?:[A-Z]\.|[Dd]e|[Dd]i|[Vv]an|[Vv]on|[Ll]a|[Bb]in) ){{0,2}}"
-        r"(?:Mc|Mac|O'|D')?[A-Z][a-z]{2,}\b)",
-        "Names a person by first name and surname, as written with capitals.",
-    ),
-    (
         "violence",
         (CLIP,),
         r"\b(?:murder(?:ed|ing|s (?:a|an|the|his|her|their))|slaughter(?:s|ed|ing)? (?:a|the|his|her|people|"
@@ -208,6 +202,26 @@ RULES: tuple[tuple[str, tuple[str, ...], str, str], ...] = (
     ("violence", (CLIP,), phrases.REMAINS, "Corpses and killing sprees."),
     ("violence", (CLIP,), phrases.ATTACKS, "Attacks with weapons, self-harm and cruelty."),
     ("violence", (CLIP,), phrases.CRUELTY, "Words that are said of nothing but cruelty."),
+    ("violence", (CLIP,), shipped_violence.PIERCED, "Weapons and hands that break a body."),
+    (
+        "violence",
+        (CLIP,),
+        shipped_violence.HARMED,
+        "People and animals thrown, threatened, run over, blown up, torn.",
+    ),
+    (
+        "violence",
+        (CLIP,),
+        shipped_violence.TO_THE_END,
+        "Beaten or held until nothing moves; cruelty to animals.",
+    ),
+    ("violence", (CLIP,), shipped_violence.TORMENT, "Torture, and being eaten."),
+    (
+        "violence",
+        (CLIP,),
+        shipped_violence.KILLERS,
+        "Killers at work, taking one's life, blood and the dead.",
+    ),
     ("sexual", (CLIP,), phrases.UNDRESSED, "Nudity, or undressing."),
     ("sexual", (CLIP,), phrases.SEX, "Sexual acts and adult entertainment."),
     (
