@@ -130,6 +130,13 @@ class Standings:
         return known
 
 
+class Unasked(Standings):
+    """Where cards don't say where their jobs stand."""
+
+    def of(self, jobs: list[Job]) -> dict[UUID, Standing]:
+        return {}
+
+
 def cards(jobs: Iterable[Job], standings: Standings | None = None) -> list[Card]:
     """Cards for jobs from generation.history; one query for the credentials, and the standings of the open clips."""
     jobs = list(jobs)

@@ -15,7 +15,7 @@ from generation import history, registry
 from generation.library import Question, shelf
 from generation.models import Job, Kind
 from generation.pages.addresses import JobAddress
-from generation.pages.cards import cards
+from generation.pages.cards import Unasked, cards
 
 STATES = {"": "All", "delivered": "Finished", "open": "Being made", "stopped": "Stopped"}
 ORDERS = {"": "Newest first", "oldest": "Oldest first"}
@@ -41,7 +41,7 @@ def library(request: HttpRequest, caller: Caller) -> HttpResponse:
     shown = {
         "question": question,
         "shelf": found,
-        "cards": cards(found.jobs),
+        "cards": cards(found.jobs, Unasked()),
         "states": STATES.items(),
         "orders": ORDERS.items(),
         "whose": WHOSE.items(),
@@ -73,7 +73,7 @@ def compare(request: HttpRequest, caller: Caller) -> HttpResponse:
     if len(named) < 2 or None in named:
         return redirect("library")
     pair = [history.find(caller.organization.pk, one, Kind.CLIP) for one in named[:2]]
-    left, right = cards(pair)
+    left, right = cards(pair, Unasked())
     shown = {"left": left, "right": right, "pair": (left, right), "facts": _facts(*pair)}
     return render(request, "generation/compare.html", shown)
 
