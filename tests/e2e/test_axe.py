@@ -47,6 +47,7 @@ def test_axe_finds_nothing_serious_on_any_page(axe, new_page, sign_in, theme, wi
 def test_axe_finds_nothing_serious_in_what_opens(axe, new_page, sign_in, theme):
     page = new_page(theme=theme)
     sign_in(page, OWNER)
+    page.locator("html.scripted").wait_for()
     page.keyboard.press("Control+k")
     page.get_by_role("option").first.wait_for()
     faults = [f"palette: {fault}" for fault in findings(axe, page)]

@@ -37,6 +37,7 @@ def tab_to(page: Page, wanted: str, key: str = "Tab") -> None:
 
 def by_palette(page: Page, words: str, address: str) -> None:
     """Ctrl+K, a word or two, Enter."""
+    page.locator("html.scripted").wait_for()
     page.keyboard.press("Control+k")
     expect(page.get_by_role("combobox", name="Search pages, actions and work")).to_be_focused()
     page.get_by_role("option").first.wait_for()
@@ -101,6 +102,7 @@ def test_a_lanes_weight_is_changed_and_put_back_with_the_keyboard_alone(page, si
 def test_the_palette_is_walked_with_arrows_and_left_with_escape(page, sign_in):
     sign_in(page, OWNER)
     before = page.url
+    page.locator("html.scripted").wait_for()
     page.keyboard.press("Control+k")
     options = page.get_by_role("option")
     options.first.wait_for()

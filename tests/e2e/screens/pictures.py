@@ -87,7 +87,9 @@ def of_a_clip_being_made(people: People, only: str = "") -> None:
                 card.locator("img").wait_for(timeout=stage.CLIP_MS)
                 page.wait_for_timeout(150)
                 if size is PHONE:
-                    card.scroll_into_view_if_needed()
+                    page.evaluate(
+                        "document.querySelector('article.card').scrollIntoView()"
+                    )  # it is drawn anew
                 keep(page.screenshot(), f"studio-making-{theme}-{size.width}")
                 card.locator("video").wait_for(timeout=stage.CLIP_MS)
 
