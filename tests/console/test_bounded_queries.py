@@ -97,7 +97,7 @@ OPERATE = (
     "/operate/costs/",
     "/operate/costs/figures?rate=40",
     "/operate/runbooks/",
-    "/operate/runbooks/plus_starvation/?do=lane_weight",
+    "/operate/runbooks/plus_starvation/",
     "/operate/runbooks/retries/?do=pause_pool",
     "/operate/changes/",
 )
