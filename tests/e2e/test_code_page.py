@@ -74,7 +74,8 @@ def test_the_valid_part_is_chosen_and_left_again(page, sign_in):
     assert page.locator("#answer-text").text_content() == whole
 
 
-def test_what_is_refused_stays_in_the_editor_with_the_reason_above_it(page, sign_in):
+def test_what_is_refused_stays_in_the_editor_with_the_reason_above_it(live, browser, sign_in):
+    page = browser.new_context(base_url=live.url).new_page()  # the browser logs the refusal's status
     sign_in(page, OWNER)
     page.goto("/code/")
     text = "x = 1\n" * 600
@@ -82,3 +83,4 @@ def test_what_is_refused_stays_in_the_editor_with_the_reason_above_it(page, sign
     page.get_by_role("button", name="Write on").click()
     expect(page.locator("#code-refusal")).to_contain_text("tokens")
     assert page.locator("#prompt").input_value() == text
+    page.context.close()

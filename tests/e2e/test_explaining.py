@@ -29,7 +29,7 @@ def test_a_charge_is_explained_down_to_its_entries(page, live, sign_in):
     tokens = made["usage"]["completion_tokens"]
     sign_in(page, OWNER)
     page.get_by_title("What can be spent now").click()
-    page.get_by_role("link", name="Charged", exact=True).click()
+    page.get_by_role("navigation", name="Lines").get_by_role("link", name="Charged", exact=True).click()
     line = page.locator("table.statement tbody tr").first
     expect(line).to_contain_text("Completion")
     charged = line.locator(".amount").inner_text().strip().lstrip("−").split()[0]
