@@ -1,17 +1,20 @@
 """One trace from a request to its delivered clip or answer, over web, ticket, worker, outbox; nothing of the text."""
 
+import time
+
 import pytest
 from django.test import Client
 
-from accounts import tracing
+from accounts import log_context, tracing
 from accounts.identity import key_caller
 from console.observability.tracing import OpenTelemetry, resource
-from generation import admission, announcements
+from generation import admission, announcements, finalization
+from generation.finalization import Ran
 from generation.models import Job, JobTrace, Pool, State
 from generation.scheduling import tickets
-from generation.worker import loop
+from generation.worker import loop, traces
 from generation.worker.station import Station
-from tests.generation.api_stage import CLIP, CODE, tenant
+from tests.generation.api_stage import CLIP, CODE, claimed, tenant
 
 sdk = pytest.importorskip("opentelemetry.sdk.trace", reason="the extra `tracing` is not installed")
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor  # noqa: E402
@@ -61,6 +64,34 @@ def parent(span) -> str:
 def told(spans) -> str:
     """Everything that left the process, as text."""
     return "\n".join(span.to_json() for span in spans.get_finished_spans())
+
+
+@pytest.mark.django_db
+def test_a_claim_goes_on_where_the_decision_was(spans, client: Client):
+    someone = tenant("plus")
+    answer = client.post(
+        "/v1/videos", {**CLIP, "prompt": PROMPT}, headers={**someone.auth, "traceparent": SENT}
+    )
+    assert answer.status_code == 200, answer.content
+    decide = by_name(spans)["decide"]
+    stored = JobTrace.objects.get(job__organization=someone.organization).traceparent
+    assert stored == f"00-{TRACE}-{hexed(decide)[1]}-01"
+    attempt, lease = claimed()
+    with traces.under_way(attempt, time.time_ns()):
+        known = dict(log_context.current())
+        finalization.fail(lease, Ran(), "internal_error", "This test ended it.")
+    announcements.dispatch()
+    assert known == {
+        "job": str(attempt.job_id),
+        "attempt": str(attempt.fence),
+        "decision": str(attempt.job.decision_id),
+        "trace_id": TRACE,
+    }
+    claim = by_name(spans)["claim"]
+    assert (hexed(claim)[0], parent(claim)) == (TRACE, hexed(decide)[1])
+    assert claim.attributes["backlot.job"] == attempt.job.public_id
+    assert parent(by_name(spans)["tell video.failed"]) == hexed(decide)[1]
+    assert PROMPT not in told(spans)
 
 
 @pytest.mark.django_db
