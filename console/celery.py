@@ -102,6 +102,12 @@ app.conf.beat_schedule = {
         "schedule": crontab(hour=3, minute=17),  # UTC
         "options": {"queue": "upkeep", "headers": {"every": 3600.0}},
     },
+    "evaluate": {
+        "task": "generation.tasks.evaluate",
+        "schedule": crontab(hour=2, minute=41),  # UTC
+        "options": {"queue": "clips", "headers": {"every": 3600.0}},
+    },
+    "forget_evaluation_clips": _every(24 * 3600.0, "generation.tasks.forget_evaluation_clips"),
     "forget_refused_prompts": _every(24 * 3600.0, "generation.tasks.forget_refused_prompts"),
     "read_golden_prompts": _every(60.0, "safety.tasks.read_golden_prompts"),
     "show_golden_pictures": _every(900.0, "safety.tasks.show_golden_pictures", queue="clips"),
@@ -109,10 +115,10 @@ app.conf.beat_schedule = {
     "look_at_alarms": _every(5.0, "console.tasks.look_at_alarms"),
     "page": _every(2.0, "console.tasks.page"),
     "reckon_incidents": _every(10.0, "console.tasks.reckon_incidents"),
-    "make_synthetic_jobs": _every(300.0, "console.tasks.make_synthetic_jobs"),
-    "measure_effects": _every(30.0, "console.tasks.measure_effects"),
     "roll_up": _every(20.0, "console.tasks.roll_up"),
     "forget_rollups": _every(3600.0, "console.tasks.forget_rollups"),
+    "make_synthetic_jobs": _every(300.0, "console.tasks.make_synthetic_jobs"),
+    "measure_effects": _every(30.0, "console.tasks.measure_effects"),
     "forget_alarm_counts": _every(3600.0, "console.tasks.forget_alarm_counts"),
     "verify_files": _every(10.0, "generation.tasks.verify_files"),
     "count_metrics": _every(10.0, "console.tasks.count_metrics"),

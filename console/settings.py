@@ -271,6 +271,8 @@ EVALUATION_JUDGE_URL = env.text("EVALUATION_JUDGE_URL", "")
 EVALUATION_JUDGE_MODEL = env.text("EVALUATION_JUDGE_MODEL", "")
 EVALUATION_JUDGE_KEY = env.text("EVALUATION_JUDGE_KEY", "")
 EVALUATION_FEATURES = env.text("EVALUATION_FEATURES", "")
+# Whether the beat starts the weekly evaluation and the online bridge: hours of a device, so off for a look around.
+EVALUATE_REGULARLY = env.flag("EVALUATE_REGULARLY", not DEBUG)
 
 CELERY_BROKER_URL = REDIS_URL
 CELERY_TASK_IGNORE_RESULT = True

@@ -12,6 +12,7 @@ from accounts import upkeep as accounts_upkeep
 from generation import announcements, dispatch, money_upkeep, upkeep
 from generation.afterwards import refused_prompts, review_upkeep
 from generation.credentials import verification
+from generation.evaluation import regular
 from generation.models import Pool, RegisteredModel
 from generation.scheduling import auto_raise, waits_upkeep
 
@@ -151,3 +152,18 @@ def verify_files() -> None:
 def forget_refused_prompts() -> None:
     """Daily: prompts that were refused are deleted when they were kept long enough."""
     refused_prompts.forget(timezone.now())
+
+
+@shared_task
+def evaluate() -> None:
+    """Nightly: the online bridge, and the weekly evaluation where it is due or was interrupted.
+
+    On the queue of the clip workers, whose machines have the models; in processes of its own, so that clips go on.
+    """
+    regular.start(timezone.now())
+
+
+@shared_task
+def forget_evaluation_clips() -> None:
+    """Daily: the files of old evaluations are deleted; their figures stay."""
+    regular.forget_clips()

@@ -55,7 +55,7 @@ def text(request: HttpRequest, person: User) -> HttpResponse:
         {
             "ranges": RANGES,
             "range": chosen,
-            "chart": _chart(tax, chosen),
+            "chart": _chart(tax, chosen, since, now),
             "whole": [one for one in tax if one.bucket is None],
             "counts": safety_tax.refusals_by_stage(since, now),
             "topics": _topics(since, now),
@@ -74,7 +74,7 @@ def _known(value: str, known: list[str] | tuple[str, ...]) -> str:
     return value if value in known else ""
 
 
-def _chart(tax: list[StageTax], chosen: Range) -> charts.Chart:
+def _chart(tax: list[StageTax], chosen: Range, since: datetime, now: datetime) -> charts.Chart:
     parts = [one for one in tax if one.bucket is not None]
     totals = [one for one in parts if one.stage == safety_tax.TOTAL]
     series = [_line("all stages, p99", totals, "p99_ms"), _line("all stages, p50", totals, "p50_ms")]
@@ -89,6 +89,7 @@ def _chart(tax: list[StageTax], chosen: Range) -> charts.Chart:
         kind="line",
         target={"value": TARGET_MS, "label": f"{TARGET_MS} ms"},
         note=f"The last {chosen.label}.",
+        span=(charts.tick(since), charts.tick(now)),
     )
 
 

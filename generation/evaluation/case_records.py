@@ -91,6 +91,14 @@ class EvaluationRun(models.Model):
         return f"{self.get_suite_display()} evaluation {self.pk}"
 
 
+KEPT_RUNS = 8  # weekly evaluations whose clips are kept
+
+
+def runs_with_clips() -> models.QuerySet[EvaluationRun]:
+    """The newest weekly evaluations, short ones too: whose clips are kept for people to look at."""
+    return EvaluationRun.objects.filter(suite=EvaluationRun.Suite.WEEKLY).order_by("-pk")[:KEPT_RUNS]
+
+
 class EvaluationCase(models.Model):
     """One case of a run: what was asked, and where it ended. `number` counts from 0 in the order they are run."""
 

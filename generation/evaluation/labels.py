@@ -10,7 +10,12 @@ from django.db.models import Exists, OuterRef
 from accounts.actions import Action, Preview
 from accounts.errors import ApiError
 from accounts.models import StaffRole, User
-from generation.evaluation.case_records import CoherenceLabel, CoherenceThreshold, EvaluationCase
+from generation.evaluation.case_records import (
+    CoherenceLabel,
+    CoherenceThreshold,
+    EvaluationCase,
+    runs_with_clips,
+)
 from generation.policy.coherence import OneKindOnly, Separation, best_threshold
 
 LEAST_OF_EACH = 5  # clips labelled coherent, and broken: fewer would make a threshold of one person's moment
@@ -18,7 +23,8 @@ LEAST_OF_EACH = 5  # clips labelled coherent, and broken: fewer would make a thr
 
 def clips():
     """Cases with a clip that people can look at, the newest first."""
-    return EvaluationCase.objects.exclude(path="").exclude(warp_error=None).order_by("-pk")
+    kept = EvaluationCase.objects.filter(run__in=runs_with_clips())
+    return kept.exclude(path="").exclude(warp_error=None).order_by("-pk")
 
 
 def next_for(person: User) -> EvaluationCase | None:
