@@ -4,13 +4,17 @@ The clip is encoded, scanned and ended as a worker does it; only its denoising i
 """
 
 import json
+import sys
+import time
+from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from django.core.files.storage import default_storage
 
 from accounts.models import OperationalEvent
-from bench.gate_models import sha256, write_colour_onnx, write_vit
+from bench.gate_models import sha256, write_colour_onnx, write_embedding_onnx, write_vit
 from billing.models import Charge, Hold
 from billing.reconciliation import reconcile
 from generation import early_look, finalization
@@ -19,7 +23,8 @@ from generation.models import Asset, Attempt, Job, State
 from generation.worker import clip_attempt
 from generation.worker.clip_turn import ClipTurn
 from safety.models import Scan
-from safety.postfilter import configured, deadline, gates
+from safety.postfilter import configured, deadline, gates, networks
+from safety.postfilter.frame_records import Likeness
 from tests.generation.api_stage import claimed, media_folder, tenant
 from tests.generation.queueing import submit
 from tests.safety.clips import shape_world
@@ -92,15 +97,47 @@ def test_a_sidecar(gate_file, mode, why):
         ends_uncharged_with_the_alarm(why)
 
 
-@pytest.mark.parametrize("kind", ["image_folder", "onnx"])
-def test_a_model_whose_weights_are_cut_short(gate_file, tmp_path, kind):
-    path = write_vit(tmp_path / "m") if kind == "image_folder" else write_colour_onnx(tmp_path / "m.onnx")
+def model_gate(kind: str, folder: Path) -> tuple[dict, Path]:
+    """The entry of a gate with a model of its own, and the file of its weights."""
+    made = {"image_folder": write_vit, "onnx": write_colour_onnx, "likeness": write_embedding_onnx}
+    path = made[kind](folder / ("m" if kind == "image_folder" else "m.onnx"))
     weights = path / "model.safetensors" if path.is_dir() else path
-    labels = ["gore"] if kind == "image_folder" else ["red"]
-    entry = {"gate": kind, "path": str(path), "sha256": sha256(weights), "classes": {"violence": labels}}
-    weights.write_bytes(weights.read_bytes()[:-100])
+    entry = {"gate": kind, "path": str(path), "sha256": sha256(weights)}
+    if kind == "likeness":
+        vector = np.ones(768, "<f4") / np.sqrt(768)
+        about = {"name": "n", "kind": "politician", "embedder": "own", "source": "s", "author": "a"}
+        Likeness.objects.create(embedding=vector.tobytes(), **about)
+        return entry, weights
+    return entry | {"classes": {"violence": ["gore" if kind == "image_folder" else "red"]}}, weights
+
+
+@pytest.mark.parametrize("kind", ["image_folder", "onnx", "likeness"])
+@pytest.mark.parametrize(
+    ("how", "why"),
+    [
+        ("killed", "ended without an answer"),
+        ("hung", "no answer within"),
+        ("corrupted", "ModelUnusable"),
+        ("nonsense", "no finite numbers"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_model(gate_file, settings, monkeypatch, tmp_path, kind, how, why):
+    """Killed, hung and answering nonsense in the very call of the model; corrupted in its file."""
+    entry, weights = model_gate(kind, tmp_path)
+    if how == "corrupted":
+        weights.write_bytes(weights.read_bytes()[:-100])
     gate_file(entry)
-    ends_uncharged_with_the_alarm("ModelUnusable")
+    settings.SAFETY_GATE_SECONDS = 0.3 if how == "hung" else 20
+    broken = {
+        "killed": lambda self, frames: sys.exit(9),
+        "hung": lambda self, frames: time.sleep(5),
+        "nonsense": lambda self, frames: np.full((len(frames), 3), np.nan, np.float32),
+    }
+    network = networks._FolderNetwork if kind == "image_folder" else networks._OnnxNetwork
+    if how in broken:
+        monkeypatch.setattr(network, "run", broken[how])
+    ends_uncharged_with_the_alarm(why)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +155,6 @@ def test_a_plug_in_in_this_process(settings, gate, why):
 @pytest.mark.parametrize("how", ["killed", "hung", "corrupted"])
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_the_gates_that_ship(settings, monkeypatch, shipped, how):
-    import time
     from importlib import import_module
 
     settings.SAFETY_GATE_SECONDS = 0.3 if how == "hung" else 20
