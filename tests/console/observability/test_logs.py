@@ -57,18 +57,6 @@ def test_the_line_of_a_request_names_the_job_and_the_decision_it_led_to(lines, c
 
 
 @pytest.mark.django_db
-def test_a_refusal_names_its_decision_and_its_code(lines, client: Client):
-    someone = tenant("plus", credit=0)
-    fields = {**CLIP, "prompt": PROMPT, "seconds": "4"}
-    answers = (client.post("/v1/videos", fields, headers=someone.auth) for _ in range(60))
-    refused = next(answer for answer in answers if answer.status_code != 200)
-    line = next(line for line in lines() if line["request_id"] == refused["X-Request-Id"])
-    assert line["code"] == refused.json()["error"]["code"]
-    assert len(line["decision"]) == 36
-    assert "job" not in line
-
-
-@pytest.mark.django_db
 def test_what_a_worker_logs_names_job_attempt_and_decision(lines, client: Client):
     someone = tenant("plus")
     job = admission.submit_code(key_caller(someone.raw), CODE)
