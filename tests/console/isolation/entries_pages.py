@@ -54,6 +54,7 @@ ENTRIES = {
     "docs/api/": public(),
     "docs/api/<slug:subject>/": public("/docs/api/webhooks/"),
     "preferences": public(theme="dark"),
+    "search": own(q="{clip}"),
     # Making
     "": own(),
     "studio/submit": own("generate", prompt="", remix="{clip}"),
@@ -68,9 +69,7 @@ ENTRIES = {
         "read", fields={"category": "other", "text": "words"}, job_id="{done}"
     ),
     "jobs/<job:job_id>/share": tenant("generate", fields={"days": "7"}, job_id="{done}"),
-    "jobs/<job:job_id>/shares/<int:share_id>/revoke": tenant(
-        "generate", job_id="{done}", share_id="{share}"
-    ),
+    "jobs/<job:job_id>/shares/<int:share_id>/revoke": tenant("generate", job_id="{done}", share_id="{share}"),
     "s/<str:token>/": closed(token="{forged_share}"),
     "s/<str:token>/clip": closed(token="{forged_share}"),
     "code/": own("generate", prompt=""),

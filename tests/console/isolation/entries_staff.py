@@ -12,6 +12,32 @@ ANY = (OPERATOR, SAFETY, BILLING)
 
 ENTRIES = {
     "operate/": staff(OPERATOR),
+    "operate/overview/now": staff(OPERATOR),
+    "operate/overview/<slug:name>/": staff(OPERATOR, name="wait"),
+    "operate/overview/<slug:name>.csv": staff(OPERATOR, name="wait"),
+    "operate/incidents/": staff(OPERATOR, SAFETY),
+    "operate/incidents/events": staff(OPERATOR, SAFETY),
+    "operate/incidents/open": staff(OPERATOR, SAFETY),
+    "operate/incidents/settings": staff(OPERATOR),
+    "operate/incidents/<int:incident_id>/": staff(OPERATOR, SAFETY, incident_id="1"),
+    "operate/incidents/<int:incident_id>/events": staff(OPERATOR, SAFETY, incident_id="1"),
+    "operate/incidents/<int:incident_id>/export.<slug:form>": staff(
+        OPERATOR, SAFETY, incident_id="1", form="json"
+    ),
+    "operate/incidents/<int:incident_id>/change/<slug:verb>": staff(
+        OPERATOR, SAFETY, incident_id="1", verb="acknowledge"
+    ),
+    "operate/incidents/<int:incident_id>/note": staff(OPERATOR, SAFETY, incident_id="1"),
+    "operate/incidents/<int:incident_id>/follow-ups": staff(OPERATOR, SAFETY, incident_id="1"),
+    "operate/incidents/<int:incident_id>/follow-ups/<int:task_id>/done": staff(
+        OPERATOR, SAFETY, incident_id="1", task_id="1"
+    ),
+    "operate/runbooks/": staff(OPERATOR, SAFETY),
+    "operate/runbooks/<slug:slug>/": staff(OPERATOR, SAFETY, slug="bypass"),
+    "operate/runbooks/<slug:slug>/do": staff(OPERATOR, SAFETY, slug="bypass"),
+    "operate/changes/": staff(OPERATOR, SAFETY),
+    "operate/changes/<int:entry_id>/take-back": staff(OPERATOR, SAFETY, entry_id="1"),
+    "operate/jobs/": staff(OPERATOR),
     "operate/jobs/<job:job_id>/": staff(OPERATOR, job_id="{clip}"),
     "operate/alarms/": staff(OPERATOR),
     "operate/alarms/changes/<int:entry_id>/undo": staff(OPERATOR, entry_id="1"),
