@@ -271,11 +271,11 @@ def plant(rule_model, threshold_model) -> None:
     The models are arguments, so that a migration can pass its historical ones.
     """
     for category, kinds, pattern, reason in RULES:
-        rule_model.objects.get_or_create(
-            category=category,
-            pattern=pattern,
-            defaults={"kinds": list(kinds), "author": AUTHOR, "reason": reason},
-        )
+        # There may be several of one pattern: an operator's later version, or one of other kinds.
+        if not rule_model.objects.filter(category=category, pattern=pattern).exists():
+            rule_model.objects.create(
+                category=category, pattern=pattern, kinds=list(kinds), author=AUTHOR, reason=reason
+            )
     for frame_class, (block, review) in THRESHOLDS.items():
         threshold_model.objects.get_or_create(
             frame_class=frame_class,

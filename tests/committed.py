@@ -18,6 +18,7 @@ SHIPPED = (
     "billing_priceversion",
     "billing_slatarget",
     "console_alarmdefinition",
+    "console_incidentsettings",
     "django_content_type",
     "django_migrations",
     "generation_evaluation",

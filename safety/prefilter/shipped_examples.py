@@ -70,11 +70,14 @@ def plant(example_model, threshold_model) -> None:
     The models are arguments, so that a migration can pass its historical ones.
     """
     for category, kinds, text in EXAMPLES:
-        example_model.objects.get_or_create(
-            category=category,
-            text=text,
-            defaults={"kinds": list(kinds), "author": AUTHOR, "reason": "What an installation starts with."},
-        )
+        if not example_model.objects.filter(category=category, text=text).exists():
+            example_model.objects.create(
+                category=category,
+                text=text,
+                kinds=list(kinds),
+                author=AUTHOR,
+                reason="What an installation starts with.",
+            )
     for (kind, category), near in NEAR.items():
         threshold_model.objects.get_or_create(
             category=category,
