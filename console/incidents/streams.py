@@ -20,7 +20,9 @@ async def board_events(request: HttpRequest) -> HttpResponseBase:
     """The open incidents, in their order."""
 
     def parts(now: datetime) -> dict[str, str]:
-        return {"incidents": render_to_string(f"{PARTS}/open.html", {"board": board.open_now(shown.minute(now))})}
+        return {
+            "incidents": render_to_string(f"{PARTS}/open.html", {"board": board.open_now(shown.minute(now))})
+        }
 
     return await _answer(request, parts)
 
