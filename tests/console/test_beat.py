@@ -23,7 +23,7 @@ class Collecting(beat.SteadyScheduler):
 
 @pytest.fixture
 def app():
-    app = Celery("test", broker="memory://")
+    app = Celery("test", broker="memory://", set_as_current=False)
     app.conf.beat_schedule = {
         name: {"task": name, "schedule": seconds} for name, seconds in (("often", 1.0), ("seldom", 2.0))
     }
@@ -95,7 +95,7 @@ def test_backlot_uses_it_and_no_hint_expires_by_a_wall_clock():
 
 
 def test_what_piled_up_is_taken_once():
-    app, rounds = Celery("test", broker="memory://", task_cls=Hint), []
+    app, rounds = Celery("test", broker="memory://", task_cls=Hint, set_as_current=False), []
 
     @app.task(name="round")
     def task():

@@ -104,7 +104,7 @@ def model_gate(kind: str, folder: Path) -> tuple[dict, Path]:
     weights = path / "model.safetensors" if path.is_dir() else path
     entry = {"gate": kind, "path": str(path), "sha256": sha256(weights)}
     if kind == "likeness":
-        vector = np.ones(768, "<f4") / np.sqrt(768)
+        vector = np.full(768, 768**-0.5, "<f4")
         about = {"name": "n", "kind": "politician", "embedder": "own", "source": "s", "author": "a"}
         Likeness.objects.create(embedding=vector.tobytes(), **about)
         return entry, weights
