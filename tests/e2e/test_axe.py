@@ -29,8 +29,15 @@ def findings(axe: Axe, page: Page) -> Iterator[str]:
                 yield f"{rule['impact']} {rule['id']}: {node['html'][:160]} ({why[:240]})"
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1440, 390])
+@pytest.mark.parametrize(
+    ("theme", "width"),
+    [
+        ("light", 1440),
+        ("dark", 390),
+        pytest.param("light", 390, marks=pytest.mark.long),
+        pytest.param("dark", 1440, marks=pytest.mark.long),
+    ],
+)
 @pytest.mark.parametrize("email", PEOPLE)
 def test_axe_finds_nothing_serious_on_any_page(axe, new_page, sign_in, theme, width, email):
     page = new_page(theme=theme, width=width)
