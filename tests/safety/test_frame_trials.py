@@ -34,9 +34,10 @@ def one_bad_frame(trials: int, seed: int) -> int:
     return caught
 
 
-def one_registered_picture(trials: int, seed: int) -> int:
-    """The same with a registered picture, saved as JPEG and perhaps mirrored: blocked at its very frame."""
-    rng, caught = np.random.default_rng(seed), 0
+def one_registered_picture(trials: int, seed: int) -> list[tuple[int, str]]:
+    """The same with a registered picture, saved as JPEG and perhaps mirrored: where it was not blocked at its very frame,
+    and what was said instead."""
+    rng, otherwise = np.random.default_rng(seed), []
     pictures = [frame_trials.KINDS[number % 3](number, *SIZE) for number in range(12)]
     for number, picture in enumerate(pictures):
         hash_list.register(picture, source="test", author="Synthetic pictures", note=f"synthetic {number}")
@@ -46,9 +47,10 @@ def one_registered_picture(trials: int, seed: int) -> int:
         changed = frame_trials.mirrored(changed, rng) if rng.random() < 0.5 else changed
         kept, clip[position] = clip[position].copy(), np.asarray(changed)
         scan = scan_frames(clip, "p", 1)
-        caught += scan.reason == f"block for child_safety by pdq-hash-list at frame {position}"
+        if scan.reason != f"block for child_safety by pdq-hash-list at frame {position}":
+            otherwise.append((int(position), f"{scan.verdict}: {scan.reason}"))
         clip[position] = kept
-    return caught
+    return otherwise
 
 
 def runs(trials: int, seed: int) -> dict[int, tuple[int, int, int]]:
@@ -74,7 +76,7 @@ def test_one_bad_frame_at_any_of_240_positions_is_always_caught(trials):
 @pytest.mark.django_db
 @pytest.mark.parametrize("trials", [2, pytest.param(1000, marks=pytest.mark.long)])
 def test_one_registered_picture_at_any_of_240_positions_is_always_caught(trials):
-    assert one_registered_picture(trials, seed=241) == trials
+    assert one_registered_picture(trials, seed=241) == []
 
 
 @pytest.mark.django_db
