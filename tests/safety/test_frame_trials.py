@@ -35,8 +35,8 @@ def one_bad_frame(trials: int, seed: int) -> int:
 
 
 def one_registered_picture(trials: int, seed: int) -> list[tuple[int, str]]:
-    """The same with a registered picture, saved as JPEG and perhaps mirrored: where it was not blocked at its very frame,
-    and what was said instead."""
+    """The same with a registered picture, saved as JPEG and perhaps mirrored: where it was not blocked at its very
+    frame, and what was said instead."""
     rng, otherwise = np.random.default_rng(seed), []
     pictures = [frame_trials.KINDS[number % 3](number, *SIZE) for number in range(12)]
     for number, picture in enumerate(pictures):
