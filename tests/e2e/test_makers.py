@@ -79,7 +79,7 @@ def test_a_completion_streams_into_its_place_and_is_there_again_after_a_reload(p
         page.wait_for_timeout(40)
     assert len({length for length in lengths if length}) >= 3, f"the text did not grow: {lengths}"
     written = page.locator("#answer-text").text_content()
-    expect(page.locator(".panel-foot")).to_contain_text(re.compile(r"\d+ written · [\d.]+ credits? charged"))
+    expect(page.locator(".panel-foot")).to_contain_text(re.compile(r"\d+ written.* credits? charged"))
     page.reload()
     assert page.locator("#answer-text").text_content() == written
 
