@@ -7,6 +7,7 @@ import io
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from django.core.files.storage import default_storage
 from django.utils import timezone
@@ -175,8 +176,12 @@ def blurred_frame(scan_id: int, index: int) -> bytes | None:
 
 
 def _asset(scan: Scan) -> Asset | None:
-    """The delivered file that the scan let out, while it is kept."""
-    rows = Asset.objects.filter(job=scan.subject, fence=scan.fence, role="video", removed_at=None)
+    """The delivered file that the scan let out, while it is kept; a gate's or an evaluation's clip has none."""
+    try:
+        job_id = UUID(scan.subject)
+    except ValueError:
+        return None
+    rows = Asset.objects.filter(job=job_id, fence=scan.fence, role="video", removed_at=None)
     return rows.filter(job__deleted_at=None, job__finished_at__lte=timezone.now()).first()
 
 

@@ -184,3 +184,10 @@ def test_a_preview_writes_nothing(clips):
     assert list(Scan.objects.values("id", "verdict", "policy_version")) == kept
     assert not Rule.objects.filter(pattern="lantern").exists()
     assert policy_preview.policies(timezone.now()).thresholds == before.thresholds
+
+
+def test_a_clip_that_belongs_to_no_job_has_no_file_to_show(tmp_path):
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(encoded(np.zeros((2, 64, 64, 3), np.uint8)))
+    scan = scan_file(path, "gate:pocket-video@1", 1, 2)
+    assert safety_preview._asset(scan) is None
