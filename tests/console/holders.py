@@ -7,7 +7,9 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import ClassVar
 
+from console.embedded import state
 from console.embedded.state import command_line
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -31,6 +33,8 @@ for order in sys.stdin:
 class Holder:
     """A process that found or started the servers and keeps them until it ends."""
 
+    living: ClassVar[list["Holder"]] = []
+
     def __init__(
         self, home: Path, python: str = sys.executable, cwd: Path = PROJECT, **popen: object
     ) -> None:
@@ -46,6 +50,7 @@ class Holder:
             text=True,
             **popen,
         )
+        self.living.append(self)
 
     def found(self) -> dict:
         """What it says once the servers answer."""
@@ -72,15 +77,35 @@ class Holder:
         self.process.stdout.close()
 
 
+def end_those_left() -> None:
+    """After a test that failed half-way: the next one is to find its home free."""
+    for holder in Holder.living:
+        if holder.process.poll() is None:
+            before = pids(holder.home) if state.path_of(holder.home).exists() else {}
+            holder.kill()
+            seconds_until_gone(before, 10)
+    Holder.living.clear()
+
+
 def pids(home: Path) -> dict[str, int]:
     """The processes that the state file names."""
-    state = json.loads((home / "run" / "services.json").read_text())
-    return {"keeper": state["keeper"]} | {name: server["pid"] for name, server in state["servers"].items()}
+    found = json.loads((home / "run" / "services.json").read_text())
+    return {"keeper": found["keeper"]} | {name: server["pid"] for name, server in found["servers"].items()}
 
 
 def alive(processes: dict[str, int]) -> set[str]:
     """The names of those that run (an ended one that nobody has collected yet does not)."""
-    return {name for name, pid in processes.items() if command_line(pid)}
+    return {name for name, pid in processes.items() if _runs(pid)}
+
+
+def _runs(pid: int) -> bool:
+    """On Linux an ending process loses its command line before it lets go of its locks: its state tells."""
+    if sys.platform != "linux":
+        return bool(command_line(pid))
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def seconds_until_gone(processes: dict[str, int], limit_s: float) -> float:

@@ -17,7 +17,7 @@ import redis
 
 from console.embedded import state
 from console.embedded.postgres import answers
-from tests.console.holders import Holder, alive, pids, seconds_until_gone
+from tests.console.holders import Holder, alive, end_those_left, pids, seconds_until_gone
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the embedded servers need POSIX")
 
@@ -29,6 +29,12 @@ def home() -> Iterator[Path]:
     root.chmod(0o755)
     yield root / "a home"
     shutil.rmtree(root)
+
+
+@pytest.fixture(autouse=True)
+def _one_failure_is_one() -> Iterator[None]:
+    yield
+    end_those_left()
 
 
 def query(url: str, statement: str):
