@@ -50,8 +50,21 @@ class Days:
         for name in ("signing_down", "scorer_down", "webhooks_late", "no_worker"):
             self.levels[name, ""] = numpy.zeros(self.steps)
         self.levels["no_worker", ""][self.deploying] = 1
+        if per_s is None:
+            self._hitches(numpy.random.default_rng(seed + 1))
         self.levels["synthetic_age", ""] = self._synthetic_age()
         self.levels["outbox_late", ""] = self.chance.exponential(0.5, self.steps)
+
+    def _hitches(self, chance: numpy.random.Generator) -> None:
+        """What a healthy day brings: a scorer restarts with a deploy, the signer takes 20 s once in a while, one or two
+        endpoints of customers are slow for an hour."""
+        starts = self.deploying & ~numpy.roll(self.deploying, 1)
+        self.levels["scorer_down", ""][starts] = 1
+        seldom = self.step_s / DAY_S
+        self.levels["signing_down", ""][chance.random(self.steps) < 3 * seldom] = 20
+        for begin in numpy.flatnonzero(chance.random(self.steps) < seldom):
+            slow = chance.integers(1, 3)
+            self.levels["webhooks_late", ""][begin : begin + 3600 // self.step_s] = slow
 
     def _synthetic_age(self) -> numpy.ndarray:
         """A try every five minutes that takes 5 to 30 s; one in fifty fails, and the next one is the first good one."""
