@@ -174,7 +174,7 @@ def _fill() -> datetime:
         "model": RegisteredModel.objects.filter(kind="clip").values_list("pk", flat=True).first(),
         "worker": worker.pk,
     }
-    indexes = _without_indexes()
+    indexes, began = _without_indexes(), time.monotonic()
     for first in range(1, JOBS + 1, AT_ONCE):
         chunk = {**values, "first": first, "last": min(first + AT_ONCE - 1, JOBS)}
         with transaction.atomic(), connection.cursor() as cursor:
@@ -182,7 +182,9 @@ def _fill() -> datetime:
             cursor.execute("SET LOCAL synchronous_commit = off")
             for insert in (JOB, EVENT, ATTEMPT):
                 cursor.execute(insert, chunk)
+        print(f"# {chunk['last']:,} jobs after {time.monotonic() - began:.0f} s", flush=True)
     with connection.cursor() as cursor:
+        cursor.execute("SET maintenance_work_mem = '512MB'")
         for statement in [*indexes, *(f"VACUUM (ANALYZE) {table}" for table in TABLES)]:
             cursor.execute(statement)
     return now
