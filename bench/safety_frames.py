@@ -24,9 +24,9 @@ from bench.harness import Figure, Run, seconds
 from generation.worker.encoding import encode
 from safety.postfilter import canary
 from safety.postfilter.canary_marks import CanaryMarks
+from safety.postfilter.comparing import compare
 from safety.postfilter.frame_records import Likeness
 from safety.postfilter.hash_index import HashIndex
-from safety.postfilter.hash_list import compare
 from safety.postfilter.image_classifier import ImageClassifier
 from safety.postfilter.likeness import Embedder, LikenessGate
 from safety.postfilter.models import ModelFiles

@@ -2,7 +2,7 @@
 
 A hash is 256 bits; pictures that look alike differ in few of them. A flat or nearly flat frame gives a hash that means
 little (PDQ's own measure is `quality`, 0 to 100): such a frame is "unusable" here, and another gate has to judge it.
-Mirrored frames, bars and crops are compared too: see `pdq.py`.
+Mirrored frames, bars and crops are compared too: see `pdq.py`, and `comparing.py` for the comparison itself.
 """
 
 import threading
@@ -14,10 +14,11 @@ import pdqhash
 from django.db import transaction
 
 from safety.models import FrameClass, HashEntry, PolicyVersion
+from safety.postfilter.comparing import compare
 from safety.postfilter.frame_records import HashVariant
-from safety.postfilter.hash_index import HashIndex, Match
-from safety.postfilter.pdq import QUALITY_FLOOR, Hashed, hashes_of_frame, hashes_of_listing, pdq
-from safety.postfilter.protocol import Finding, Look
+from safety.postfilter.hash_index import HashIndex
+from safety.postfilter.pdq import QUALITY_FLOOR, hashes_of_listing, pdq
+from safety.postfilter.protocol import Look
 
 ROWS_AT_ONCE = 50_000
 
@@ -76,32 +77,6 @@ class HashList:
                 self._indexes = {name: HashIndex(_rows(name)) for name in FrameClass.values}
                 self._version = version
             return self._indexes
-
-
-def compare(frames: np.ndarray, index: HashIndex) -> list[Finding]:
-    """All frames are hashed, then looked up together: a list of any length is gone through once a batch."""
-    hashed = [hashes_of_frame(frame) for frame in frames]
-    owner = [(at, way) for at, one in enumerate(hashed) for way in one.ways]
-    matches = index.matches([digest for one in hashed for digest in one.digests])
-    closest: dict[int, tuple[Match, str]] = {}
-    for match in matches:
-        at, way = owner[match.query]
-        if at not in closest or match.distance < closest[at][0].distance:
-            closest[at] = match, way
-    return [_finding(one, closest.get(at), len(index)) for at, one in enumerate(hashed)]
-
-
-def _finding(hashed: Hashed, closest: tuple[Match, str] | None, entries: int) -> Finding:
-    evidence: dict = {"quality": hashed.quality}
-    if not entries:
-        return Finding(0.0, evidence | {"entries": 0}, usable=False)  # compared with nothing is not "clean"
-    usable = hashed.quality >= QUALITY_FLOOR
-    if closest is None:
-        return Finding(0.0, evidence, usable=usable)
-    match, way = closest
-    evidence |= {"entry": match.entry, "distance": match.distance, "way": way, "crop": match.variant}
-    # The frame's own hash, for whoever compares it with another list.
-    return Finding(1.0, evidence | {"pdq": hashed.digests[0].hex()}, usable=usable)
 
 
 def _rows(frame_class: str) -> Iterator[tuple[str, int, int, bool]]:

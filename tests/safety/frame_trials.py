@@ -1,7 +1,8 @@
 """Registered pictures inside clips, changed as people change them: how many does the hash list catch, and what else?
 
-`python -m tests.safety.frame_trials [TRIALS] [BENIGN]` prints a JSON object a line; needs no database. The tests run a
-few dozen of the same trials.
+`python -m tests.safety.frame_trials [TRIALS] [BENIGN]` prints a JSON object a line; needs no database. With no trials
+it looks at benign frames alone, from the third argument on (`0 20000 11000` goes on with what was broken off). The
+tests run a few dozen of the same trials.
 """
 
 import io
@@ -15,8 +16,8 @@ import av
 import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter
 
+from safety.postfilter.comparing import compare
 from safety.postfilter.hash_index import HashIndex
-from safety.postfilter.hash_list import compare
 from safety.postfilter.pdq import QUALITY_FLOOR, hashes_of_listing, pdq
 from tests.safety.clips import encoded, shape_world, textured
 
@@ -238,9 +239,11 @@ def decoded(clip: bytes) -> np.ndarray:
         return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
 
 
-def benign(count: int, seed: int = 1_000_000) -> Iterator[np.ndarray]:
-    """Batches of frames of every kind that are on no list: textured, soft, collages, and the shipped model's world."""
-    made = 0
+def benign(count: int, seed: int = 1_000_000, made: int = 0) -> Iterator[np.ndarray]:
+    """Batches of frames of every kind that are on no list: textured, soft, collages, and the shipped model's world.
+
+    Those from `made` on, a multiple of eight: what was broken off there is gone on with.
+    """
     while made < count:
         number = seed + made
         kind = (made // FRAMES_A_CLIP) % (len(KINDS) + 1)
@@ -254,14 +257,30 @@ def benign(count: int, seed: int = 1_000_000) -> Iterator[np.ndarray]:
 
 def false_positives(listed: Registered, batches: Iterator[np.ndarray]) -> tuple[int, int]:
     """(hits, frames) among frames that nobody listed."""
+    *_, last = _false_positives(listed, batches)
+    return last
+
+
+def _false_positives(listed: Registered, batches: Iterator[np.ndarray]) -> Iterator[tuple[int, int]]:
     hits = frames = 0
     for batch in batches:
         hits += sum(finding.score > 0 for finding in compare(batch, listed.index))
         frames += len(batch)
-    return hits, frames
+        yield hits, frames
 
 
-def main(trials: int, frames: int) -> None:
+def main(trials: int, frames: int, first: int = 0) -> None:
+    if trials:
+        _changed(trials)
+    unlisted = benign(frames, made=first)
+    for hits, seen in _false_positives(registered(PICTURES, others=1_000_000), unlisted):
+        if seen % 1_000 == 0 or first + seen == frames:
+            figures = {"name": "false positives", "from": first, "frames": seen, "hits": hits}
+            sys.stdout.write(json.dumps(figures) + "\n")
+            sys.stdout.flush()
+
+
+def _changed(trials: int) -> None:
     listed, by_hash = registered(PICTURES), registered(PICTURES, hash_only=True)
     rng = np.random.default_rng(20261122)
     whole = Tally()
@@ -279,8 +298,6 @@ def main(trials: int, frames: int) -> None:
             trial(by_hash, CLAIMED[name], max(1, trials // 30), rng),
             claimed=False,
         )
-    hits, seen = false_positives(registered(PICTURES, others=1_000_000), benign(frames))
-    sys.stdout.write(json.dumps({"name": "false positives", "frames": seen, "hits": hits}) + "\n")
 
 
 def _print(name: str, tally: Tally, **more: object) -> None:
@@ -290,4 +307,4 @@ def _print(name: str, tally: Tally, **more: object) -> None:
 
 
 if __name__ == "__main__":
-    main(*(int(argument) for argument in [*sys.argv[1:], "30000", "20000"][:2]))
+    main(*(int(argument) for argument in [*sys.argv[1:], *("30000", "20000", "0")[len(sys.argv) - 1 :]]))

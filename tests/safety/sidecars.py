@@ -1,9 +1,13 @@
-"""A sidecar in a process of its own, for tests: `python -m tests.safety.sidecars MODE` prints its port and serves."""
+"""A sidecar in a process of its own, for tests: `python -m tests.safety.sidecars` prints its port and serves.
+
+How it behaves says the address: `/judge` answers well, `/judge?half` half.
+"""
 
 import json
 import subprocess
 import sys
 import time
+import urllib.parse
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -32,22 +36,21 @@ def answer(mode: str, frames: int) -> bytes:
 
 
 class Handler(BaseHTTPRequestHandler):
-    mode = "good"
-
     def do_POST(self) -> None:
+        mode = urllib.parse.unquote(urllib.parse.urlsplit(self.path).query)
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        if self.mode == "hangs":
+        if mode == "hangs":
             time.sleep(60)
-        if self.mode == "drops":
+        if mode == "drops":
             self.connection.close()
             return
-        if self.mode == "redirects":
+        if mode == "redirects":
             self.send_response(307)
             self.send_header("Location", f"http://127.0.0.1:{self.server.server_port}/elsewhere")
             self.end_headers()
             return
-        content = answer(self.mode, body.count(b'name="frame"'))
-        self.send_response(500 if self.mode == "fails" else 200)
+        content = answer(mode, body.count(b'name="frame"'))
+        self.send_response(500 if mode == "fails" else 200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
@@ -58,9 +61,9 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def sidecar(mode: str = "good"):
-    """(address, process) of a sidecar in this mode; killed at the end."""
-    command = [sys.executable, "-m", "tests.safety.sidecars", mode]
+def sidecar():
+    """(address, process) of a sidecar; killed at the end."""
+    command = [sys.executable, "-m", "tests.safety.sidecars"]
     process = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True)
     try:
         yield f"http://127.0.0.1:{int(process.stdout.readline())}/judge", process
@@ -70,8 +73,12 @@ def sidecar(mode: str = "good"):
         process.stdout.close()
 
 
-def main(mode: str) -> None:
-    Handler.mode = mode
+def behaving(url: str, mode: str) -> str:
+    """The address at which the sidecar behaves so."""
+    return f"{url}?{urllib.parse.quote(mode)}"
+
+
+def main() -> None:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     sys.stdout.write(f"{server.server_port}\n")
     sys.stdout.flush()
@@ -79,4 +86,4 @@ def main(mode: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main()
