@@ -1,7 +1,7 @@
 """Buy credits: packs, balance, automatic top-up, and what was bought with its receipts."""
 
 import uuid
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from uuid import UUID
 
@@ -23,6 +23,7 @@ from billing.payments import top_up as topping_up
 from billing.payments.provider import OFF, SANDBOX, active_name
 
 SHOWN = 20
+RECEIPT_WITHIN = timedelta(minutes=1)  # a receipt that takes longer is there at the next visit
 PAGE_KEY = "page:"  # what idempotency keys of this page begin with
 MICRO = 1_000_000
 State = Payment.State
@@ -118,7 +119,7 @@ def live_parts(organization: Organization, payments: list[UUID]) -> tuple[dict[s
         "purchases": render_to_string("billing/parts/purchases.html", _history(organization.pk, None, now)),
         "credits": render_to_string("billing/parts/credits_now.html", _balances(organization.pk)),
     }
-    return parts, not any(_moves(payment, now) for payment in named)
+    return parts, not any(_followed(payment, now) for payment in named)
 
 
 def _page(request: HttpRequest, caller: Caller, more: dict, status: int = 200) -> HttpResponse:
@@ -180,7 +181,7 @@ def _history(organization_id: int, after: Payment | None, now: datetime) -> dict
     for payment in page:
         payment.role, payment.icon = LOOKS[payment.state]
         payment.can_be_paid = _moves(payment, now) and bool(payment.checkout_url)
-    moving = [payment for payment in page if _moves(payment, now)]
+    moving = [payment for payment in page if _followed(payment, now)]
     older = page[SHOWN - 1].pk if len(page) > SHOWN else None
     return {"purchases": page[:SHOWN], "older": older, "paged": after is not None, "moving": moving}
 
@@ -192,6 +193,12 @@ def _moves(payment: Payment, now: datetime) -> bool:
     if payment.expires_at is not None:
         return now < payment.expires_at
     return payment.state != State.FAILED and now < payment.created_at + buying.CHECKOUT_LASTS
+
+
+def _followed(payment: Payment, now: datetime) -> bool:
+    """Whether the page looks at it again: its receipt is told of apart from the payment, mostly within a second."""
+    awaits_receipt = payment.state == State.PAID and not payment.receipt_url
+    return _moves(payment, now) or (awaits_receipt and now < payment.paid_at + RECEIPT_WITHIN)
 
 
 def _after(request: HttpRequest, organization_id: int) -> Payment | None:

@@ -9,7 +9,7 @@ from django.test import Client
 from django.utils import timezone
 
 from billing.models import Account, Notice, Payment, PaymentEvent, SandboxEvent, Transaction
-from billing.payments import sandbox_delivery
+from billing.payments import pages, sandbox_delivery
 from tests.billing.conftest import CREDIT
 from tests.console.people import person
 
@@ -283,3 +283,19 @@ def test_credits_after_a_dispute_of_spent_ones_pay_the_debt_first(shopper):
     assert (owed.balance, purchased(organization)) == (0, 400 * CREDIT)
     assert ledger.owed(ledger.open_books(organization.pk)) == 0
     checks_as_at_commit()
+
+
+def test_the_page_follows_a_paid_purchase_until_its_receipt_is_there(shopper, monkeypatch):
+    client, organization = shopper
+    pay(client, press_buy(client))
+    payment = Payment.objects.get(organization=organization)
+    assert payment.receipt_url
+    assert b"sse-connect" not in client.get("/credits/").content
+    Payment.objects.update(receipt_url="")
+    assert str(payment.pk).encode() in client.get("/credits/").content
+    _, over = pages.live_parts(organization, [payment.pk])
+    assert not over
+    monkeypatch.setattr(pages, "RECEIPT_WITHIN", timedelta(0))
+    _, over = pages.live_parts(organization, [payment.pk])
+    assert over, "a receipt that does not come is not waited for"
+    assert b"sse-connect" not in client.get("/credits/").content
