@@ -18,7 +18,7 @@ help:
 	@echo 'make e2e [SHORT=1]   in a real browser'
 	@echo 'make faults [SHORT=1] kills, stops and corruption'
 	@echo 'make gate [SHORT=1]  the deploy gate: may this release go out?'
-	@echo 'make api-fuzz [EXAMPLES=30] the API against its own document, with all that chance makes up'
+	@echo 'make api-fuzz [EXAMPLES=10] the API against its own document, with all that chance makes up'
 	@echo 'make bench [NAME=x]  one JSON object a line'
 	@echo 'make train-video, make train-code   train the models that ship, anew'
 	@echo 'make train-text      train the text filter that ships, anew'
@@ -62,7 +62,7 @@ gate: $(INSTALLED)
 	SHORT=$(SHORT) $(PYTHON) -m tests.release_gate
 
 api-fuzz: $(INSTALLED)
-	API_FUZZ_EXAMPLES=$(or $(EXAMPLES),30) $(PYTHON) -m pytest -q tests/generation/test_api_fuzz.py
+	API_FUZZ_EXAMPLES=$(or $(EXAMPLES),10) $(PYTHON) -m pytest -q -m long tests/generation/test_api_fuzz.py
 
 bench: $(INSTALLED)
 	@$(PYTHON) -m bench $(NAME)

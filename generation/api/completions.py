@@ -6,8 +6,9 @@ from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse
 from ninja import Router
 
-from generation.api import documents, shapes, sse
+from generation.api import documents, sse
 from generation.api.code import asking, chat, finding, responses, streaming
+from generation.api.code.kept import Kept
 from generation.api.code.streaming import Ending
 from generation.code.dialects import COMPLETION
 from generation.models import Job
@@ -47,39 +48,39 @@ async def follow(request: HttpRequest, completion_id: str, include_usage: bool =
 class Completions:
     """An answer as text completion chunks."""
 
-    needs_text = False
+    needs_job = False
 
     def opening(self, job: Job) -> list[bytes]:
         return []
 
-    def piece(self, job: Job, token: TokenEvent) -> list[bytes]:
-        return [sse.event(_chunk(job, token.text, None), token.seq)]
+    def piece(self, kept: Kept, token: TokenEvent) -> list[bytes]:
+        return [sse.event(_chunk(kept, token.text, None), token.seq)]
 
-    def ending(self, job: Job, ending: Ending, include_usage: bool) -> list[bytes]:
-        last = _chunk(job, "", ending.token.finish_reason)
+    def ending(self, kept: Kept, ending: Ending, include_usage: bool) -> list[bytes]:
+        last = _chunk(kept, "", ending.token.finish_reason)
         if ending.partial:
             last["backlot"]["partial"] = streaming.told(ending.partial)
         chunks = [sse.event(last, ending.token.seq)]
         if include_usage:
-            chunks.append(sse.event({**_chunk(job, "", None), "choices": [], "usage": ending.token.usage}))
+            chunks.append(sse.event({**_chunk(kept, "", None), "choices": [], "usage": ending.token.usage}))
         return [*chunks, sse.DONE]
 
-    def whole(self, job: Job, ending: Ending) -> dict[str, Any]:
+    def whole(self, kept: Kept, ending: Ending) -> dict[str, Any]:
         text = ending.partial.applied(ending.text) if ending.partial else ending.text
-        found = {**_chunk(job, text, ending.token.finish_reason), "usage": ending.token.usage}
+        found = {**_chunk(kept, text, ending.token.finish_reason), "usage": ending.token.usage}
         if ending.partial:
             found["backlot"]["partial"] = streaming.told(ending.partial)
         return found
 
 
-def _chunk(job: Job, text: str, finish_reason: str | None) -> dict[str, Any]:
+def _chunk(kept: Kept, text: str, finish_reason: str | None) -> dict[str, Any]:
     return {
-        "id": job.public_id,
+        "id": kept.public_id,
         "object": "text_completion",
-        "created": shapes.epoch(job.created_at),
-        "model": job.model.name,
+        "created": kept.created,
+        "model": kept.model,
         "choices": [{"index": 0, "text": text, "finish_reason": finish_reason, "logprobs": None}],
-        "backlot": finding.extras(job),
+        "backlot": kept.extras,
     }
 
 

@@ -182,6 +182,13 @@ class AttemptDocument(Schema):
     return_position: int | None
 
 
+class ParentClip(Schema):
+    """The clip that another was made from: with other words and the same settings, or going on from its end."""
+
+    id: str
+    relation: Literal["remix", "extension"]
+
+
 class JobListed(Schema):
     """A job with its stages and attempts. Times in UTC; in lists, its place and the time to its end are null."""
 
@@ -193,6 +200,7 @@ class JobListed(Schema):
     cause: str
     prompt: str
     spec: dict[str, Any]
+    parent: ParentClip | None
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None

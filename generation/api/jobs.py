@@ -184,6 +184,7 @@ def _listed(job: Job, place: Standing | None) -> dict[str, Any]:
         "model_revision": job.model.revision,
         "precision": shapes.precision(job),
         "cause": job.state_cause,
+        "parent": _parent(job),
         "steps_run": shapes.steps_run(job, live),
         "checkpoints": max(job.checkpoints, live.checkpoints if live else 0),
         "stages": job.stages or (live.stages if live else {}),
@@ -191,6 +192,10 @@ def _listed(job: Job, place: Standing | None) -> dict[str, Any]:
         "decision": str(job.decision_id),
         "attempts": [_attempt(attempt) for attempt in attempts],
     }
+
+
+def _parent(job: Job) -> dict[str, str] | None:
+    return {"id": job.parent_public_id, "relation": job.parent_relation} if job.parent_id else None
 
 
 def _attempt(attempt: Attempt) -> dict[str, Any]:

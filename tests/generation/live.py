@@ -11,11 +11,11 @@ from django.core.asgi import get_asgi_application
 from django.db import connection
 
 from console.edge import Edge
-from generation import finalization, streams
+from generation import dispatch, finalization, streams
 from generation.finalization import Ran
 from generation.models import TokenSegment
-from generation.scheduling.leases import Lease
-from tests.generation.api_stage import claimed
+from generation.scheduling.leases import Lease, lease_of
+from tests.generation.api_stage import claimed, worker
 
 
 @contextlib.contextmanager
@@ -94,3 +94,23 @@ def finish(lease: Lease, finish_reason: str = "stop", tokens: int = 3) -> None:
 def break_off(lease: Lease) -> None:
     finalization.fail(lease, Ran(), "internal_error", "The model stopped answering.")
     streams.end_tokens(lease.job_id)
+
+
+@contextlib.contextmanager
+def answering(text: str = "x = 1\n") -> Iterator[None]:
+    """A worker that ends every completion at once with this text, so that plain ones are answered."""
+    over = threading.Event()
+
+    def work() -> None:
+        mine = worker("code")
+        while not over.wait(0.05):
+            while (attempt := dispatch.claim(mine, "code")) is not None:
+                lease = lease_of(attempt)
+                write(lease, text)
+                finish(lease)
+
+    with beside(work):
+        try:
+            yield
+        finally:
+            over.set()

@@ -137,6 +137,9 @@ def test_a_response_is_followed_behind_any_event(stock, address, plus):
     link = f"{address}/v1/responses/{whole[0].response.id}?stream=true"
     ids = [line for line in httpx2.get(link, headers=headers).text.splitlines() if line.startswith("id:")]
     assert ids == [f"id: {number}" for number in range(5, 10)]
+    for query in ("", "?stream=true"):
+        bad = httpx2.get(link.partition("?")[0] + query, headers={**plus.auth, "Last-Event-ID": "^"})
+        assert (bad.status_code, bad.json()["error"]["param"]) == (400, "Last-Event-ID")
 
 
 def test_a_background_response_is_read_when_it_is_done(stock):

@@ -102,6 +102,9 @@ def test_it_waits_for_its_picture_to_be_looked_at_and_names_its_parent(client, p
     assert (shown["model"], shown["size"], shown["prompt"]) == ("pocket-picture", "64x48", WORDS)
     job = job_of(shown)
     assert (job.parent_id, job.parent_relation, job.state) == (made.pk, "extension", State.SCREENING)
+    listed = client.get("/api/jobs", {"limit": 1}, headers=plus.auth).json()["data"][0]
+    assert (listed["id"], listed["parent"]["relation"]) == (shown["id"], "extension")
+    assert listed["parent"]["id"] == made.public_id
     assert (
         job.input_image.sent_digest == Asset.objects.get(job=made).digest == hashlib.sha256(film).hexdigest()
     )

@@ -49,6 +49,10 @@ def test_a_remix_takes_over_all_but_the_words_and_names_its_parent(client, plus,
     assert (job.decision.allowed, job.hold.resolved_at) == (True, None)
     again = client.get(f"/v1/videos/{answer['id']}", headers=plus.auth).json()
     assert again["remixed_from_video_id"] == made.public_id
+    shown = client.get(f"/api/jobs/{answer['id']}", headers=plus.auth).json()
+    assert shown["parent"] == {"id": made.public_id, "relation": "remix"}
+    listed = client.get("/api/jobs", headers=plus.auth).json()["data"]
+    assert [one["parent"] for one in listed] == [shown["parent"], None]  # the newest first
     assert reconcile().drift == ()
 
 

@@ -4,17 +4,30 @@ import os
 import subprocess
 import sys
 
+import httpx2
+import numpy as np
 import pytest
 
-from generation.lineage import remixes
+from generation.lineage import extensions, remixes
 from generation.models import Job, State
 from generation.pages.copies import copies_of
+from generation.worker.encoding import encode
 from tests.generation.api_stage import deliver, media_folder, tenant
-from tests.generation.live import serving, wait_for
+from tests.generation.live import answering, serving
 from tests.generation.queueing import caller, submit, submit_code
+from tests.generation.test_input_pictures import able_model
 
 __all__ = ["media_folder"]  # a fixture
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("media_folder", "clean_redis")]
+SAID = [{"role": "system", "content": "Be short."}, {"role": "user", "content": 'def f():\n  "$y" \'\\`'}]
+SAMPLED = {"model": "pocket-code", "temperature": 0.5, "top_p": 0.9, "seed": 3, "stop": ["\n\n", "'"]}
+OWN = {"partial": "ast", "language": "typescript"}
+ASKED = [
+    ("/completions", {"prompt": "def f(x):\n", "max_tokens": 16, "backlot": OWN}),
+    ("/chat/completions", {"messages": SAID, "max_completion_tokens": 16, "backlot": OWN}),
+    ("/responses", {"input": SAID[1:], "instructions": "Be short.", "max_output_tokens": 16, "store": False}),
+    ("/responses", {"input": "def f(x):\n", "background": True, "metadata": {"for": "a 'test'"}}),
+]
 AWKWARD = 'it\'s a "red" ball & $HOME `ls` <b>\\n äß'
 
 
@@ -71,16 +84,41 @@ def test_a_remix(plus, address):
         assert (again.spec_hash, again.parent_id) == (made.spec_hash, parent.pk)
 
 
-def test_code(plus, address):
+def test_an_extension(plus, address, tmp_path):
+    able_model()
+    film = encode(np.zeros((6, 48, 64, 3), np.uint8), 5, tmp_path / "clip.mp4").path.read_bytes()
+    parent = deliver(submit(plus, model="pocket-picture", size="64x48", seconds="1"), film, own_digest=True)
+    made = extensions.submit(caller(plus), parent, {"prompt": AWKWARD, "seconds": "1", "seed": 7})
+    copies = copies_of(made, f"{address}/v1")
+    for command in (("bash", "-c", copies.curl), (sys.executable, "-c", asked_only(copies.python))):
+        assert "video_" in ran(plus, *command)
+        again = newest(made)
+        assert (again.spec_hash, again.parent_id, again.parent_relation) == (
+            made.spec_hash,
+            parent.pk,
+            "extension",
+        )
+        assert (again.prompt, again.seed, again.state) == (AWKWARD, 7, State.SCREENING)
+
+
+@pytest.mark.parametrize("asked", ASKED, ids=lambda path_and_fields: path_and_fields[0])
+def test_code_in_each_contract(plus, address, asked):
+    path, fields = asked
+    with answering("pass\n"):
+        first = httpx2.post(f"{address}/v1{path}", json=SAMPLED | fields, headers=plus.auth, timeout=60)
+        assert first.status_code == 200, first.text
+        made = Job.objects.get()
+        copies = copies_of(made, f"{address}/v1")
+        for command in (("bash", "-c", copies.curl), (sys.executable, "-c", copies.python)):
+            said = ran(plus, *command)
+            again = newest(made)
+            assert (again.spec_hash, again.spec) == (made.spec_hash, made.spec)
+            assert (again.prompt, again.seed) == (made.prompt, 3)
+            assert fields.get("background") or "pass" in said
+
+
+def test_code_is_asked_for_with_words_that_shells_know(plus, address):
     made = submit_code(plus, prompt=f"# {AWKWARD}\n", seed=3, stop=["\n\n", "'"])
-    curl = copies_of(made, f"{address}/v1").curl
-    # Nobody writes answers here: it is enough that the request is the same one.
-    background = subprocess.Popen(
-        ["bash", "-c", curl], env={**os.environ, "BACKLOT_API_KEY": plus.raw}, stdout=subprocess.DEVNULL
-    )
-    try:
-        wait_for(lambda: Job.objects.exclude(pk=made.pk).exists())
-    finally:
-        background.kill()
-        background.wait()
-    assert (newest(made).spec_hash, newest(made).state) == (made.spec_hash, State.QUEUED)
+    with answering():
+        ran(plus, "bash", "-c", copies_of(made, f"{address}/v1").curl)
+    assert newest(made).spec_hash == made.spec_hash

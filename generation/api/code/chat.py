@@ -6,9 +6,10 @@ from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse
 from ninja import Router
 
-from generation.api import documents, shapes, sse
+from generation.api import documents, sse
 from generation.api.code import asking, finding, streaming
 from generation.api.code.documents import CHAT_FIELDS, ChatCompletion
+from generation.api.code.kept import Kept
 from generation.api.code.streaming import Ending
 from generation.code import conversation
 from generation.code.dialects import CHAT
@@ -46,31 +47,31 @@ async def follow(request: HttpRequest, completion_id: str, include_usage: bool =
 class Chat:
     """An answer as chat completion chunks; the first one with text says whose turn it is."""
 
-    needs_text = False
+    needs_job = False
 
     def opening(self, job: Job) -> list[bytes]:
         return []
 
-    def piece(self, job: Job, token: TokenEvent) -> list[bytes]:
+    def piece(self, kept: Kept, token: TokenEvent) -> list[bytes]:
         role = {"role": "assistant"} if token.seq == 1 else {}
-        return [sse.event(_chunk(job, {**role, "content": token.text}, None), token.seq)]
+        return [sse.event(_chunk(kept, {**role, "content": token.text}, None), token.seq)]
 
-    def ending(self, job: Job, ending: Ending, include_usage: bool) -> list[bytes]:
-        last = _chunk(job, {}, ending.token.finish_reason)
+    def ending(self, kept: Kept, ending: Ending, include_usage: bool) -> list[bytes]:
+        last = _chunk(kept, {}, ending.token.finish_reason)
         if ending.partial:
             last["backlot"]["partial"] = streaming.told(ending.partial)
         chunks = [sse.event(last, ending.token.seq)]
         if include_usage:
-            usage = {**_chunk(job, {}, None), "choices": [], "usage": ending.token.usage}
+            usage = {**_chunk(kept, {}, None), "choices": [], "usage": ending.token.usage}
             chunks.append(sse.event(usage))
         return [*chunks, sse.DONE]
 
-    def whole(self, job: Job, ending: Ending) -> dict[str, Any]:
+    def whole(self, kept: Kept, ending: Ending) -> dict[str, Any]:
         text = ending.partial.applied(ending.text) if ending.partial else ending.text
         message = {"role": "assistant", "content": text, "refusal": None}
         choice = {"index": 0, "message": message, "logprobs": None}
         found = {
-            **_head(job, "chat.completion"),
+            **_head(kept, "chat.completion"),
             "choices": [{**choice, "finish_reason": ending.token.finish_reason}],
             "usage": ending.token.usage,
         }
@@ -79,16 +80,16 @@ class Chat:
         return found
 
 
-def _chunk(job: Job, delta: dict[str, Any], finish_reason: str | None) -> dict[str, Any]:
+def _chunk(kept: Kept, delta: dict[str, Any], finish_reason: str | None) -> dict[str, Any]:
     choice = {"index": 0, "delta": delta, "finish_reason": finish_reason, "logprobs": None}
-    return {**_head(job, "chat.completion.chunk"), "choices": [choice]}
+    return {**_head(kept, "chat.completion.chunk"), "choices": [choice]}
 
 
-def _head(job: Job, kind: str) -> dict[str, Any]:
+def _head(kept: Kept, kind: str) -> dict[str, Any]:
     return {
-        "id": job.public_id,
+        "id": kept.public_id,
         "object": kind,
-        "created": shapes.epoch(job.created_at),
-        "model": job.model.name,
-        "backlot": finding.extras(job),
+        "created": kept.created,
+        "model": kept.model,
+        "backlot": kept.extras,
     }

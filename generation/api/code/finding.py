@@ -1,12 +1,10 @@
 """The caller's code jobs by their public ids, and what every contract's answer says of them under `backlot`."""
 
 import re
-from typing import Any
 from uuid import UUID
 
 from accounts.errors import ApiError
 from accounts.identity import Caller
-from generation.api import shapes
 from generation.code.dialects import DIALECTS, Dialect, prefix_of
 from generation.models import Job, Kind
 
@@ -22,7 +20,3 @@ def find(caller: Caller, public_id: str, dialect: Dialect) -> Job:
     if job is None or prefix_of(job.spec) != dialect.prefix or not job.spec.get("kept", True):
         raise ApiError("not_found", f"There is no {dialect.name} {public_id[:80]!r} in this organization.")
     return job
-
-
-def extras(job: Job) -> dict[str, Any]:
-    return {"decision": str(job.decision_id), "quote": job.quote_micro / shapes.MICRO}

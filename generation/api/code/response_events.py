@@ -5,9 +5,11 @@ So a stream can be followed behind any of them without anything being kept for i
 """
 
 from typing import Any
+from uuid import UUID
 
 from generation.api import shapes, sse
-from generation.api.code import finding, streaming
+from generation.api.code import streaming
+from generation.api.code.kept import Kept
 from generation.api.code.streaming import Ending
 from generation.code import conversation
 from generation.code.partial import Partial
@@ -28,41 +30,46 @@ STATUS = {
 class Responses:
     """An answer as events, the last ones with the whole text. Of the opening events `skipped` are left out."""
 
-    needs_text = True
+    needs_job = True
 
     def __init__(self, skipped: int = 0) -> None:
         self.skipped = skipped
 
     def opening(self, job: Job) -> list[bytes]:
         begun = response_object(job, status="in_progress")
-        item = {**_item(job, "", "in_progress"), "content": []}
+        item = {**_item(job.pk, "", "in_progress"), "content": []}
         return [
             _event(0, "response.created", response=begun),
             _event(1, "response.in_progress", response=begun),
             _event(2, "response.output_item.added", output_index=0, item=item),
-            _event(3, "response.content_part.added", **_place(job), part=_part("")),
+            _event(3, "response.content_part.added", **_place(job.pk), part=_part("")),
         ][self.skipped :]
 
-    def piece(self, job: Job, token: TokenEvent) -> list[bytes]:
+    def piece(self, kept: Kept, token: TokenEvent) -> list[bytes]:
         number = FIRST_DELTA - 1 + token.seq
-        return [_event(number, "response.output_text.delta", **_place(job), delta=token.text, logprobs=[])]
+        return [
+            _event(number, "response.output_text.delta", **_place(kept.id), delta=token.text, logprobs=[])
+        ]
 
-    def ending(self, job: Job, ending: Ending, include_usage: bool) -> list[bytes]:
+    def ending(self, kept: Kept, ending: Ending, include_usage: bool) -> list[bytes]:
         number, text = FIRST_DELTA - 1 + ending.token.seq, ending.text
         whole = ending.token.finish_reason != "length"
         status = "completed" if whole else "incomplete"
-        last = response_object(job, text, ending.partial, status=status, usage=ending.token.usage, sent=True)
-        item = _item(job, text, status)
+        usage = ending.token.usage
+        last = response_object(ending.job, text, ending.partial, status=status, usage=usage, sent=True)
+        item, place = _item(kept.id, text, status), _place(kept.id)
         return [
-            _event(number, "response.output_text.done", **_place(job), text=text, logprobs=[]),
-            _event(number + 1, "response.content_part.done", **_place(job), part=_part(text)),
+            _event(number, "response.output_text.done", **place, text=text, logprobs=[]),
+            _event(number + 1, "response.content_part.done", **place, part=_part(text)),
             _event(number + 2, "response.output_item.done", output_index=0, item=item),
             _event(number + 3, f"response.{status}", response=last),
         ]
 
-    def whole(self, job: Job, ending: Ending) -> dict[str, Any]:
+    def whole(self, kept: Kept, ending: Ending) -> dict[str, Any]:
         status = "incomplete" if ending.token.finish_reason == "length" else "completed"
-        return response_object(job, ending.text, ending.partial, status=status, usage=ending.token.usage)
+        return response_object(
+            ending.job, ending.text, ending.partial, status=status, usage=ending.token.usage
+        )
 
 
 def response_object(
@@ -81,7 +88,7 @@ def response_object(
     status = status or _status(job)
     spec = job.spec
     shown = partial.applied(text) if partial and not sent else text
-    extras = finding.extras(job)
+    extras = Kept.of(job).extras
     if partial:
         extras["partial"] = streaming.told(partial)
     return {
@@ -96,7 +103,7 @@ def response_object(
         "max_output_tokens": spec["max_tokens"],
         "metadata": spec.get("metadata", {}),
         "model": job.model.name,
-        "output": [_item(job, shown, status)] if shown else [],
+        "output": [_item(job.pk, shown, status)] if shown else [],
         "parallel_tool_calls": False,
         "previous_response_id": None,
         "store": spec.get("kept", True),
@@ -144,10 +151,10 @@ def _usage(job: Job, usage: dict[str, int] | None, status: str) -> dict[str, Any
     }
 
 
-def _item(job: Job, text: str, status: str) -> dict[str, Any]:
+def _item(job_id: UUID, text: str, status: str) -> dict[str, Any]:
     ended = {"completed": "completed", "in_progress": "in_progress", "queued": "in_progress"}
     return {
-        "id": f"msg_{job.id.hex}",
+        "id": f"msg_{job_id.hex}",
         "type": "message",
         "role": "assistant",
         "status": ended.get(status, "incomplete"),
@@ -159,8 +166,8 @@ def _part(text: str) -> dict[str, Any]:
     return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
 
 
-def _place(job: Job) -> dict[str, Any]:
-    return {"item_id": f"msg_{job.id.hex}", "output_index": 0, "content_index": 0}
+def _place(job_id: UUID) -> dict[str, Any]:
+    return {"item_id": f"msg_{job_id.hex}", "output_index": 0, "content_index": 0}
 
 
 def _event(number: int, kind: str, **data: Any) -> bytes:

@@ -58,10 +58,10 @@ async def retrieve(
     ] = None,
 ):
     """A response as it stands, or with `stream=true` its events. Leaving them cancels nothing."""
+    told = sse.last_event_id(request) or starting_after
     job = await sync_to_async(finding.find)(request.caller, response_id, RESPONSE)
     if not stream:
         return await sync_to_async(_as_it_stands)(job)
-    told = sse.last_event_id(request) or starting_after
     skipped = 0 if told is None else told + 1
     after = max(0, skipped - FIRST_DELTA)  # behind the opening events each segment is one event
     return await streaming.followed(
@@ -116,7 +116,7 @@ def _messages(fields: dict[str, Any]) -> tuple[Message, ...]:
 
 
 def _as_it_stands(job: Job) -> dict[str, Any]:
-    text = "" if job.state == State.QUEUED else streaming.text_of(job)
+    text = "" if job.state == State.QUEUED else streaming.text_of(job.pk)
     language = job.spec.get("partial")
     early = job.finish_reason == "length" or job.state == State.CANCELLED
     found = streaming.parsing(job, text, language) if language and early else None

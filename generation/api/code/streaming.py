@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Protocol
+from uuid import UUID
 
 from asgiref.sync import SyncToAsync, sync_to_async
 from django.db import DatabaseError
@@ -21,8 +22,10 @@ from generation import admission, cancellation
 from generation.api import sse
 from generation.api.code import open_streams
 from generation.api.code.asking import Asked
+from generation.api.code.kept import Kept
 from generation.code import partial
-from generation.models import Job, RegisteredModel, TokenSegment
+from generation.code.partial import Partial
+from generation.models import Job, TokenSegment
 from generation.pooling import give_back
 from generation.streams import TokenEvent, follow_tokens
 
@@ -37,25 +40,27 @@ LOST = ApiError(
 
 @dataclass(frozen=True)
 class Ending:
-    """How an answer ended: its whole text where the contract repeats it, and what of it parses where that was asked."""
+    """How an answer ended. Where the contract repeats them: its whole text, and the row of its job; what of it parses
+    where that was asked."""
 
     token: TokenEvent
-    text: str
-    partial: partial.Partial | None
+    text: str = ""
+    job: Job | None = None
+    partial: Partial | None = None
 
 
 class Writer(Protocol):
-    """An answer in the words of one contract. `needs_text` says that its last events repeat the text."""
+    """An answer in the words of one contract. `needs_job` says that its end repeats the request and the text."""
 
-    needs_text: bool
+    needs_job: bool
 
     def opening(self, job: Job) -> list[bytes]: ...
 
-    def piece(self, job: Job, token: TokenEvent) -> list[bytes]: ...
+    def piece(self, kept: Kept, token: TokenEvent) -> list[bytes]: ...
 
-    def ending(self, job: Job, ending: Ending, include_usage: bool) -> list[bytes]: ...
+    def ending(self, kept: Kept, ending: Ending, include_usage: bool) -> list[bytes]: ...
 
-    def whole(self, job: Job, ending: Ending) -> dict[str, Any]: ...
+    def whole(self, kept: Kept, ending: Ending) -> dict[str, Any]: ...
 
 
 async def submitted(caller: Caller, asked: Asked) -> Job:
@@ -64,7 +69,7 @@ async def submitted(caller: Caller, asked: Asked) -> Job:
     try:
         return await asyncio.shield(submission)
     except asyncio.CancelledError:
-        await abandon(await submission)
+        await abandon((await submission).pk)
         raise
 
 
@@ -79,29 +84,16 @@ def _submit(caller: Caller, asked: Asked) -> Job:
 async def answered(caller: Caller, asked: Asked, writer: Writer, request_id: str) -> Any:
     """The answer to a new request: a stream, or the whole of it. Raises ApiError."""
     if not asked.stream:
-        job = await submitted(caller, asked)
-        return await whole(job, writer)
+        return await whole(Kept.of(await submitted(caller, asked)), writer)
     seat = await open_streams.take(caller)
     try:
-        job = _lightened(await submitted(caller, asked))
+        job = await submitted(caller, asked)
     except (ApiError, asyncio.CancelledError, DatabaseError):
         await seat.leave()
         raise
-    stream = events(
-        job, 0, writer, include_usage=asked.include_usage, request_id=request_id, owner=True, seat=seat
-    )
+    told = {"include_usage": asked.include_usage, "request_id": request_id}
+    stream = events(Kept.of(job), writer.opening(job), 0, writer, **told, owner=True, seat=seat)
     return sse.respond(stream)
-
-
-def _lightened(job: Job) -> Job:
-    """The job without what came with it and a stream doesn't need: it is kept for as long as that is open."""
-    kept = job.model
-    job._state.fields_cache.clear()
-    job.model, job.screening = _models.setdefault((kept.pk, kept.status), kept), {}
-    return job
-
-
-_models: dict[tuple[int, str], RegisteredModel] = {}  # one of each, however many streams it writes
 
 
 async def followed(
@@ -109,13 +101,14 @@ async def followed(
 ) -> Any:
     """The stream of an answer again, from behind segment `after`."""
     seat = await open_streams.take(caller)
-    return sse.respond(
-        events(job, after, writer, include_usage=include_usage, request_id=request_id, owner=False, seat=seat)
-    )
+    opening = writer.opening(job) if after == 0 else []
+    told = {"include_usage": include_usage, "request_id": request_id}
+    return sse.respond(events(Kept.of(job), opening, after, writer, **told, owner=False, seat=seat))
 
 
 async def events(
-    job: Job,
+    kept: Kept,
+    opening: list[bytes],
     after: int,
     writer: Writer,
     *,
@@ -124,41 +117,42 @@ async def events(
     owner: bool,
     seat: open_streams.Seat,
 ) -> AsyncIterator[bytes]:
-    """The job's tokens as events. Where the owner of the stream leaves before its end, the job is cancelled."""
+    """The opening events, then the job's tokens as events. Where the owner of the stream leaves before its end, the
+    job is cancelled."""
     ended = False
     try:
         await _let_go_of_thread()
-        if after == 0:
-            for event in writer.opening(job):
-                yield event
-        async with aclosing(follow_tokens(job.pk, after, fresh=job.just_submitted)) as tokens:
+        while opening:
+            yield opening.pop(0)
+        async with aclosing(follow_tokens(kept.id, after, fresh=kept.fresh)) as tokens:
             async for token in tokens:
                 ended = ended or is_end(token)
-                for event in await _written(job, token, writer, include_usage, request_id):
+                for event in await _written(kept, token, writer, include_usage, request_id):
                     yield event
                 if token is None:
                     await seat.keep()
     except DatabaseError as error:
         # What becomes of the job is not known here: it is neither cancelled nor reported as ended.
         ended = True
-        logger.warning("the stream of %s lost the database: %s", job.public_id, error)
+        logger.warning("the stream of %s lost the database: %s", kept.public_id, error)
         yield sse.event(LOST.body(request_id))
     finally:
-        if owner and not ended and not job.spec.get("background"):
-            await abandon(job)
+        if owner and not ended and not kept.background:
+            await abandon(kept.id)
         await seat.leave()
 
 
 async def _written(
-    job: Job, token: TokenEvent | None, writer: Writer, include_usage: bool, request_id: str
+    kept: Kept, token: TokenEvent | None, writer: Writer, include_usage: bool, request_id: str
 ) -> list[bytes]:
     if token is None:
         return [sse.HEARTBEAT]
     if token.error is not None:
         return [sse.event(failure(token.error).body(request_id), token.seq)]
     if token.finish_reason is None:
-        return writer.piece(job, token)
-    return writer.ending(job, await ending_of(job, token, whole_text=writer.needs_text), include_usage)
+        return writer.piece(kept, token)
+    ending = await ending_of(kept, token, text=writer.needs_job, job=writer.needs_job)
+    return writer.ending(kept, ending, include_usage)
 
 
 async def _let_go_of_thread() -> None:
@@ -176,11 +170,11 @@ async def _let_go_of_thread() -> None:
         executor.shutdown(wait=False)
 
 
-async def whole(job: Job, writer: Writer) -> dict[str, Any]:
+async def whole(kept: Kept, writer: Writer) -> dict[str, Any]:
     """Wait for the end and answer at once; within bounds, after which the job is cancelled and the client told."""
     started, begun, ended = time.monotonic(), False, False
     try:
-        async with aclosing(follow_tokens(job.pk, 0, fresh=job.just_submitted)) as tokens:
+        async with aclosing(follow_tokens(kept.id, 0, fresh=kept.fresh)) as tokens:
             async for token in tokens:
                 _check_patience(time.monotonic() - started, begun=begun)
                 if token is None:
@@ -189,12 +183,12 @@ async def whole(job: Job, writer: Writer) -> dict[str, Any]:
                 if token.error is not None:
                     raise failure(token.error)
                 if ended:
-                    return writer.whole(job, await ending_of(job, token, whole_text=True))
+                    return writer.whole(kept, await ending_of(kept, token, text=True, job=writer.needs_job))
         message = "The answer's stream stopped before its end. Nothing was charged."
         raise ApiError("internal_error", message)
     finally:
-        if not ended and not job.spec.get("background"):
-            await abandon(job)
+        if not ended and not kept.background:
+            await abandon(kept.id)
 
 
 def _check_patience(waited: float, *, begun: bool) -> None:
@@ -206,36 +200,41 @@ def _check_patience(waited: float, *, begun: bool) -> None:
         )
 
 
-async def ending_of(job: Job, token: TokenEvent, *, whole_text: bool) -> Ending:
-    """What the last events say; the text is read again rather than kept while it was written."""
-    wants = job.spec.get("partial") if token.finish_reason == "length" else None
-    if not (whole_text or wants):
-        return Ending(token, "", None)
-    return await _read_ending(job, token, wants)
+async def ending_of(kept: Kept, token: TokenEvent, *, text: bool, job: bool) -> Ending:
+    """What the last events say, with the `text` and the `job` where those are needed: read again rather than kept
+    while the answer was written."""
+    language = kept.partial if token.finish_reason == "length" else ""
+    if not (text or job or language):
+        return Ending(token)
+    return await _read_ending(kept.id, token, language, job=job)
 
 
 @sync_to_async(thread_sensitive=False)
-def _read_ending(job: Job, token: TokenEvent, language: str | None) -> Ending:
-    text = text_of(job)
-    return Ending(token, text, parsing(job, text, language) if language else None)
+def _read_ending(job_id: UUID, token: TokenEvent, language: str, *, job: bool) -> Ending:
+    try:
+        found = Job.objects.select_related("model").get(pk=job_id) if job or language else None
+        text = text_of(job_id)
+        return Ending(token, text, found, parsing(found, text, language) if language else None)
+    finally:
+        give_back()
 
 
-def parsing(job: Job, text: str, language: str) -> partial.Partial:
+def parsing(job: Job, text: str, language: str) -> Partial:
     """How much of an answer that ended early parses: behind its prompt, or by itself in a conversation."""
     if job.spec.get("turns"):
         return partial.longest_in_conversation(text, language)
     return partial.longest(text, language, before=job.prompt)
 
 
-def text_of(job: Job) -> str:
+def text_of(job_id: UUID) -> str:
     """The text of an answer as far as it is stored; one query."""
     try:
-        return "".join(TokenSegment.objects.filter(job=job).order_by("seq").values_list("text", flat=True))
+        return "".join(TokenSegment.objects.filter(job=job_id).order_by("seq").values_list("text", flat=True))
     finally:
         give_back()
 
 
-def told(found: partial.Partial) -> dict[str, Any]:
+def told(found: Partial) -> dict[str, Any]:
     """What is said of an answer that was cut to where it parses."""
     return {
         "syntax": "ast",
@@ -247,16 +246,16 @@ def told(found: partial.Partial) -> dict[str, Any]:
     }
 
 
-async def abandon(job: Job) -> None:
+async def abandon(job_id: UUID) -> None:
     """Cancel a job whose reader has gone; shielded, because the reader's own task is being cancelled."""
-    await asyncio.shield(asyncio.ensure_future(sync_to_async(_cancel, thread_sensitive=False)(job)))
+    await asyncio.shield(asyncio.ensure_future(sync_to_async(_cancel, thread_sensitive=False)(job_id)))
 
 
-def _cancel(job: Job) -> None:
+def _cancel(job_id: UUID) -> None:
     try:
-        cancellation.cancel(job, "its reader disconnected")
+        cancellation.cancel(Job.objects.get(pk=job_id), "its reader disconnected")
     except ApiError as error:
-        logger.info("%s was not cancelled after its reader left: %s", job.public_id, error)
+        logger.info("%s was not cancelled after its reader left: %s", job_id, error)
     finally:
         give_back()
 
