@@ -1,5 +1,7 @@
 """What came in and what is owed, over a span of days in UTC; every figure is a sum of entries, charges or balances.
 
+Of customers: what the jobs that Backlot makes itself were charged stands in `own` alone.
+
 Read models for the billing admin's pages and their CSV. Each function is one query, whatever the span; its SQL is in
 revenue_queries.py. Amounts are micro-credits.
 """
@@ -53,6 +55,14 @@ class DayRow:
     @property
     def label(self) -> str:
         return Transaction.Kind(self.kind).label
+
+
+@dataclass(frozen=True)
+class Own:
+    """What Backlot's own jobs were charged, which its included allowance paid."""
+
+    lines: int
+    micro: int
 
 
 @dataclass(frozen=True)
@@ -117,8 +127,13 @@ class PaymentRow:
 
 
 def by_day(span: Span) -> list[DayRow]:
-    """Revenue by day and kind; together it is what the revenue account's entries of the span sum to."""
+    """Revenue by day and kind; with `own` it is what the revenue account's entries of the span sum to."""
     return [DayRow(*row) for row in _rows(queries.BY_DAY, span)]
+
+
+def own(span: Span) -> Own:
+    """Backlot's own part of the revenue account's entries."""
+    return next(Own(*row) for row in _rows(queries.OWN, span))
 
 
 def by_source(span: Span) -> list[SourceRow]:

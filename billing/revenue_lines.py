@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from django.db import connection
 from django.db.models import Q, QuerySet, Sum
 
+from accounts.organizations import OWN
 from billing import revenue_queries as queries
 from billing.models import Account, Entry, Transaction
 from billing.revenue import Span
@@ -74,6 +75,8 @@ def _paid_by(span: Span, only: Filter, before: int | None, limit: int) -> Found:
 
 def _lines(span: Span, only: Filter) -> QuerySet[Transaction]:
     lines = Transaction.objects.filter(at__gte=span.start, at__lt=span.end)
+    if only.organization != OWN:
+        lines = lines.exclude(organization__slug=OWN)
     if only.kind:
         lines = lines.filter(kind=only.kind)
     if only.model:

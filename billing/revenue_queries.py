@@ -1,6 +1,13 @@
-"""The SQL of revenue.py. Days are days of UTC; `start` belongs to the span, `end` does not."""
+"""The SQL of revenue.py. Days are days of UTC; `start` belongs to the span, `end` does not.
 
-_OF_SPAN = "t.at >= %(start)s AND t.at < %(end)s"
+An organization of Backlot's own, whose jobs see that all works, is no customer: OWN alone counts it.
+"""
+
+from accounts.organizations import OWN as OWN_SLUG
+
+_OWN_ID = f"(SELECT id FROM accounts_organization WHERE slug = '{OWN_SLUG}')"
+_SPAN = "t.at >= %(start)s AND t.at < %(end)s"
+_OF_SPAN = f"{_SPAN} AND t.organization_id IS DISTINCT FROM {_OWN_ID}"
 _DAY = "(t.at AT TIME ZONE 'UTC')::date"
 _REVENUE = """
   FROM billing_transaction t
@@ -12,6 +19,10 @@ BY_DAY = f"""
 SELECT {_DAY}, t.kind, count(*), sum(e.amount) {_REVENUE}
  WHERE {_OF_SPAN} GROUP BY 1, 2 ORDER BY 1, 2
 """
+
+OWN = (
+    f"SELECT count(*), coalesce(sum(e.amount), 0) {_REVENUE} WHERE {_SPAN} AND t.organization_id = {_OWN_ID}"
+)
 
 # Parts of a hold are captured in their order: a part gives what the ones before it left to be taken.
 _TAKEN = f"""
@@ -32,10 +43,10 @@ LINES_OF_SOURCE = f"""
   FROM taken WHERE micro > 0 AND kind = %(bucket)s ORDER BY id DESC
 """
 
-BY_MODEL = """
+BY_MODEL = f"""
 SELECT u.model, u.operation, u.outcome, count(*), sum(u.units_micro), sum(c.amount)
   FROM billing_usageevent u JOIN billing_charge c ON c.usage_event_id = u.id
- WHERE u.at >= %(start)s AND u.at < %(end)s
+ WHERE u.at >= %(start)s AND u.at < %(end)s AND u.organization_id IS DISTINCT FROM {_OWN_ID}
  GROUP BY 1, 2, 3 ORDER BY sum(c.amount) DESC, 1, 2, 3
 """
 
@@ -65,26 +76,28 @@ SELECT p.state, p.currency, count(*), sum(p.amount_cents), sum(p.credits_micro),
  GROUP BY 1, 2 ORDER BY 4 DESC, 1
 """
 
-UNSPENT = """
+UNSPENT = f"""
 SELECT kind, count(DISTINCT organization_id) FILTER (WHERE balance <> 0), sum(balance)
-  FROM billing_account WHERE organization_id IS NOT NULL GROUP BY 1 ORDER BY 1
+  FROM billing_account WHERE organization_id IS NOT NULL AND organization_id IS DISTINCT FROM {_OWN_ID}
+ GROUP BY 1 ORDER BY 1
 """
 
 # The balances of now (no day), and what each day since the start has moved: one statement, so one snapshot.
 UNSPENT_BY_DAY = f"""
-SELECT kind, NULL::date, sum(balance) FROM billing_account WHERE organization_id IS NOT NULL GROUP BY 1
+SELECT kind, NULL::date, sum(balance) FROM billing_account
+ WHERE organization_id IS NOT NULL AND organization_id IS DISTINCT FROM {_OWN_ID} GROUP BY 1
 UNION ALL
 SELECT a.kind, {_DAY}, sum(e.amount)
   FROM billing_transaction t
   JOIN billing_entry e ON e.transaction_id = t.id
   JOIN billing_account a ON a.id = e.account_id AND a.organization_id IS NOT NULL
- WHERE t.at >= %(start)s GROUP BY 1, 2
+ WHERE t.at >= %(start)s AND a.organization_id IS DISTINCT FROM {_OWN_ID} GROUP BY 1, 2
 """
 
-UNSPENT_ROWS = """
+UNSPENT_ROWS = f"""
 SELECT o.slug, a.kind, a.expires_at, a.balance
   FROM billing_account a JOIN accounts_organization o ON o.id = a.organization_id
- WHERE a.balance <> 0 ORDER BY o.slug, a.kind, a.expires_at, a.id
+ WHERE a.balance <> 0 AND o.slug <> '{OWN_SLUG}' ORDER BY o.slug, a.kind, a.expires_at, a.id
 """
 
 LINE_ROWS = f"""

@@ -26,7 +26,7 @@ from generation.scheduling import pool_settings
 
 logger = logging.getLogger(__name__)
 
-ORGANIZATION, NAME, TIER = "backlot-synthetic", "Backlot synthetic jobs", "pro"
+ORGANIZATION, NAME, TIER = organizations.OWN, "Backlot synthetic jobs", "pro"
 OWNER = "synthetic-jobs@backlot.invalid"
 EVERY = timedelta(minutes=5)
 PROMPT, CODE_PROMPT, MAX_TOKENS = "a red circle moving right", "def mean(values):\n", 8

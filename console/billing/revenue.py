@@ -45,6 +45,7 @@ def revenue(request: HttpRequest, person: User) -> HttpResponse:
         "query": urlencode({"from": span.first, "to": span.last}),
         "charged_micro": sum(row.micro for row in days if row.kind == Transaction.Kind.CHARGE),
         "net_micro": sum(row.micro for row in days),
+        "own": figures.own(span),
         "unspent": unspent,
         "owed_micro": sum(unspent[kind].micro for kind in OWED if kind in unspent),
         "models": models,

@@ -13,6 +13,7 @@ from console.overview.asked import FILTERS, iso
 from console.overview.counted import (
     BY_NAME,
     CHANGES,
+    CUSTOMERS,
     REASONS,
     RETRIED,
     RETRIES,
@@ -31,10 +32,10 @@ LONGEST = timedelta(days=32)
 JOB = """
   JOIN generation_lane l ON l.slug = j.lane_id JOIN generation_registeredmodel m ON m.id = j.model_id
 """
-STARTS = """
+STARTS = f"""
   SELECT j.id AS job, j.started_at AS at FROM generation_lane l
     JOIN generation_job j ON j.lane_id = l.slug AND j.started_at >= %(since)s AND j.started_at < %(until)s
-    JOIN generation_registeredmodel m ON m.id = j.model_id WHERE true {only}
+    JOIN generation_registeredmodel m ON m.id = j.model_id WHERE {CUSTOMERS} {{only}}
 """
 SLOW = f"{STARTS} AND j.started_at - j.queued_at > interval '{SLOW_START_S} seconds'"
 # As waiting.py keeps it: queued by then, and neither started nor ended without a start until after.
@@ -42,20 +43,23 @@ WAITS = f"""
   SELECT j.id AS job, j.queued_at AS at FROM generation_lane l
     JOIN generation_job j ON j.lane_id = l.slug AND j.started_at > %(until)s AND j.started_at <= %(last_start)s
     JOIN generation_registeredmodel m ON m.id = j.model_id
-   WHERE j.queued_at <= %(until)s {{only}}
+   WHERE j.queued_at <= %(until)s AND {CUSTOMERS} {{only}}
   UNION ALL
   SELECT j.id, j.queued_at FROM generation_jobevent e JOIN generation_job j ON j.id = e.job_id {JOB}
    WHERE e.at > %(until)s AND e.at <= %(last_start)s AND e.from_state IN ('queued', 'screening')
-     AND e.to_state IN ('cancelled', 'failed', 'blocked') AND j.started_at IS NULL AND j.queued_at <= %(until)s {{only}}
+     AND e.to_state IN ('cancelled', 'failed', 'blocked') AND j.started_at IS NULL AND j.queued_at <= %(until)s
+     AND {CUSTOMERS} {{only}}
   UNION ALL
   SELECT j.id, j.queued_at FROM generation_job j {JOB}
-   WHERE j.state IN ('screening', 'queued') AND j.started_at IS NULL AND j.queued_at <= %(until)s {{only}}
+   WHERE j.state IN ('screening', 'queued') AND j.started_at IS NULL AND j.queued_at <= %(until)s
+     AND {CUSTOMERS} {{only}}
 """
 TRIED = f"""
   SELECT j.id AS job, o.at FROM accounts_operationalevent o
     JOIN generation_job j
       ON j.id = CASE WHEN o.subject ~ '^job:[0-9a-f-]{{{{36}}}}$' THEN substr(o.subject, 5)::uuid END
-    {JOB} WHERE o.kind = ANY(%(retries)s::text[]) AND o.at >= %(since)s AND o.at < %(until)s {{only}}
+    {JOB} WHERE o.kind = ANY(%(retries)s::text[]) AND o.at >= %(since)s AND o.at < %(until)s
+     AND {CUSTOMERS} {{only}}
 """
 SOURCES = {
     STARTED: STARTS,

@@ -8,8 +8,10 @@ from datetime import datetime
 
 from django.db import connection
 
+from accounts.organizations import OWN
 from console.overview.counted import (
     CHANGES,
+    CUSTOMERS,
     REASONS,
     RETRIED,
     RETRIES,
@@ -58,6 +60,7 @@ WITH change AS MATERIALIZED (
          1000 * extract(epoch FROM j.started_at - j.queued_at) AS wait_ms
     FROM generation_lane l
     JOIN generation_job j ON j.lane_id = l.slug AND j.started_at >= %(since)s AND j.started_at < %(until)s
+     AND {CUSTOMERS}
     JOIN generation_registeredmodel m ON m.id = j.model_id
 ), within AS (
   SELECT c.minute, c.pool, c.tier, c.model, c.kind, c.to_state AS state, c.error_code, a.job_id, a.outcome, a.gpu_ms,
@@ -89,7 +92,7 @@ WITH change AS MATERIALIZED (
     LEFT JOIN generation_job j
       ON j.id = CASE WHEN o.subject ~ '^job:[0-9a-f-]{{36}}$' THEN substr(o.subject, 5)::uuid END
     LEFT JOIN generation_lane l ON l.slug = j.lane_id LEFT JOIN generation_registeredmodel m ON m.id = j.model_id
-   WHERE o.at >= %(since)s AND o.at < %(until)s
+   WHERE o.at >= %(since)s AND o.at < %(until)s AND (j.id IS NULL OR {CUSTOMERS})
      AND o.kind = ANY(%(retries)s::text[] || ARRAY['postfilter.block', 'screening.block', 'rescan.hit'])
 ), counted AS (
   SELECT {LANE}, v.name, v.n FROM change CROSS JOIN LATERAL (VALUES
@@ -103,6 +106,14 @@ WITH change AS MATERIALIZED (
     ('saved_ms', CASE WHEN kind = 'clip' THEN saved_ms::bigint END),
     ('wasted_ms', CASE WHEN kind = 'clip' AND cause <> 'cancelled' THEN wasted_ms::bigint END),
     ('wasted_ms:' || cause, CASE WHEN kind = 'clip' THEN wasted_ms::bigint END)) AS v(name, n)
+  UNION ALL
+  SELECT {_minute_of("a.ended_at")}, l.pool_id, l.tier_id, m.name, 'own_ms', a.gpu_ms
+    FROM accounts_organization o
+    JOIN generation_job j ON j.organization_id = o.id AND j.source = 'synthetic' AND j.kind IN ('clip', 'code')
+     AND j.created_at >= %(since)s::timestamptz - {LONGEST_ATTEMPT} AND j.created_at < %(until)s
+    JOIN generation_attempt a ON a.job_id = j.id AND a.ended_at >= %(since)s AND a.ended_at < %(until)s
+    JOIN generation_lane l ON l.slug = j.lane_id JOIN generation_registeredmodel m ON m.id = j.model_id
+   WHERE o.slug = '{OWN}'
   UNION ALL
   SELECT t.minute, pool, tier, model, 'busy_ms', round(1000 * extract(epoch FROM
          least(t.minute + interval '1 minute', done) - greatest(t.minute, begun)))::bigint
@@ -125,6 +136,7 @@ WITH change AS MATERIALIZED (
   UNION ALL
   SELECT {_minute_of("r.at")}, coalesce(m.pool_id, ''), terms.tier_id, d.model, v.name, v.n
     FROM generation_refusedprompt r JOIN billing_decision d ON d.id = r.decision_id
+    JOIN accounts_organization o ON o.id = d.organization_id AND o.slug <> '{OWN}'
     JOIN accounts_tierterms terms ON terms.id = d.terms_id
     LEFT JOIN generation_registeredmodel m ON m.id = (
          SELECT min(id) FROM generation_registeredmodel WHERE name = d.model)

@@ -32,9 +32,19 @@ def _lines(
 
 
 def devices(asked: Asked, known: Known) -> Drawn:
-    names = {"gpu_ms": "Used", "wasted_ms": "Wasted"}
-    note = "Of the jobs that ended in each step; wasted: done again, or of jobs that failed or were blocked."
-    return Drawn("GPU-s", both(asked, lambda before: _lines(asked, before, names, SECOND, ENDED)), note=note)
+    """Used and wasted for customers; what Backlot's own jobs took is a line beside them, with no list behind it."""
+
+    def lines(before: bool) -> list[Line]:
+        return [
+            *_lines(asked, before, {"gpu_ms": "Used", "wasted_ms": "Wasted"}, SECOND, ENDED),
+            *_lines(asked, before, {"own_ms": "Own checks"}, SECOND, None),
+        ]
+
+    note = (
+        "Of the jobs that ended in each step; wasted: done again, or of jobs that failed or were blocked. "
+        "Own checks: jobs that Backlot makes to see that all works, which no other figure counts."
+    )
+    return Drawn("GPU-s", both(asked, lines), note=note)
 
 
 def saved(asked: Asked, known: Known) -> Drawn:

@@ -9,27 +9,30 @@ from datetime import datetime, timedelta
 
 from django.db import connection
 
+from console.overview.counted import CUSTOMERS
 from console.overview.policy.spread import BOUNDS, Spread
 
 # Of a moment in the past only jobs that started (or ended) within a day after it are looked for; of the present, all.
 LOOKED_FOR = timedelta(days=1)
 MOST_LIVE = 50_000  # the oldest; lanes count the others
 
-KEEP = """
+KEEP = f"""
 WITH waited AS MATERIALIZED (
   SELECT l.pool_id AS pool, l.tier_id AS tier, j.model_id, j.queued_at, j.started_at AS until
     FROM generation_lane l
     JOIN generation_job j ON j.lane_id = l.slug AND j.started_at > %(first)s AND j.started_at <= %(last_start)s
-   WHERE j.queued_at <= %(last)s
+   WHERE j.queued_at <= %(last)s AND {CUSTOMERS}
   UNION ALL
   SELECT l.pool_id, l.tier_id, j.model_id, j.queued_at, e.at
     FROM generation_jobevent e JOIN generation_job j ON j.id = e.job_id JOIN generation_lane l ON l.slug = j.lane_id
    WHERE e.at > %(first)s AND e.at <= %(last_start)s AND e.from_state IN ('queued', 'screening')
      AND e.to_state IN ('cancelled', 'failed', 'blocked') AND j.started_at IS NULL AND j.queued_at <= %(last)s
+     AND {CUSTOMERS}
   UNION ALL
   SELECT l.pool_id, l.tier_id, j.model_id, j.queued_at, 'infinity'
     FROM generation_job j JOIN generation_lane l ON l.slug = j.lane_id
    WHERE j.state IN ('screening', 'queued') AND j.started_at IS NULL AND j.queued_at <= %(last)s
+     AND {CUSTOMERS}
 ), placed AS (
   SELECT moment AS at, pool, tier, model_id,
          width_bucket(round(1000 * extract(epoch FROM moment - queued_at))::bigint, %(bounds)s::bigint[]) AS bucket,
@@ -45,13 +48,13 @@ INSERT INTO console_waitingages (at, pool, tier, model, ages)
 SELECT at, pool, tier, m.name, jsonb_object_agg(bucket, n)
   FROM placed JOIN generation_registeredmodel m ON m.id = model_id GROUP BY at, pool, tier, m.name
 """
-NOW = """
+NOW = f"""
 WITH oldest AS MATERIALIZED (
-  (SELECT lane_id, model_id, queued_at FROM generation_job
-    WHERE state = 'queued' AND started_at IS NULL ORDER BY queued_at LIMIT %(most)s)
+  (SELECT lane_id, model_id, queued_at FROM generation_job j
+    WHERE state = 'queued' AND started_at IS NULL AND {CUSTOMERS} ORDER BY queued_at LIMIT %(most)s)
   UNION ALL
-  (SELECT lane_id, model_id, queued_at FROM generation_job
-    WHERE state = 'screening' AND started_at IS NULL ORDER BY queued_at LIMIT %(most)s))
+  (SELECT lane_id, model_id, queued_at FROM generation_job j
+    WHERE state = 'screening' AND started_at IS NULL AND {CUSTOMERS} ORDER BY queued_at LIMIT %(most)s))
 SELECT l.pool_id, l.tier_id, m.name,
        width_bucket(greatest(round(1000 * extract(epoch FROM %(now)s::timestamptz - queued_at)), 0)::bigint,
                     %(bounds)s::bigint[]) AS bucket,

@@ -24,6 +24,7 @@ MOST_ATTEMPTS = 10_000
 MOST_CREDITS = 10_000
 MICRO_CREDITS_PER_MICRO_DOLLAR = 100  # a credit is a cent
 MS_AN_HOUR = 3_600_000
+OWN = "own"
 
 # What became of the time of an attempt, beside the one `before` it and where the next one went on (`next_from`).
 FATE = """
@@ -48,7 +49,7 @@ WITH newest AS MATERIALIZED (
   SELECT id, job_id, lane_id, started_at, ended_at, outcome, gpu_ms, step, resumed_from_step, stages
     FROM generation_attempt ORDER BY id DESC LIMIT %(most)s),
 within AS (
-  SELECT a.*, p.slug AS pool, j.state, j.error_code, j.steps, t.slug AS tier,
+  SELECT a.*, p.slug AS pool, j.source, j.state, j.error_code, j.steps, t.slug AS tier,
          greatest(a.step - a.resumed_from_step, 0) AS ran,
          lead(a.resumed_from_step) OVER turns AS next_from,
          lag(a.outcome) OVER turns AS before
@@ -61,7 +62,7 @@ told AS (
   SELECT *,
 {FATE}
   FROM within)
-SELECT pool, tier, cause, price.micro,
+SELECT pool, tier, CASE WHEN source = 'synthetic' THEN 'own' ELSE cause END, price.micro,
        count(*), count(DISTINCT job_id), count(*) FILTER (WHERE arrived),
        sum(gpu_ms), sum(wasted_ms), sum(saved_ms),
        sum(ran) FILTER (WHERE stages ? 'denoise'),
@@ -71,7 +72,7 @@ SELECT pool, tier, cause, price.micro,
   FROM told JOIN unnest(%(pools)s::text[], %(from)s::timestamptz[], %(to)s::timestamptz[], %(micro)s::bigint[])
                  AS price (of_pool, since, until, micro)
     ON of_pool = pool AND started_at >= price.since AND started_at < price.until
- GROUP BY pool, tier, cause, price.micro
+ GROUP BY pool, tier, 3, price.micro
 """
 OLDEST = """
 SELECT min(started_at), count(*) FROM (
@@ -89,7 +90,7 @@ class Part:
 
     pool: str
     tier: str
-    cause: str  # kept, retried, lost, preempted, not_finite, failed, blocked, cancelled
+    cause: str  # kept, retried, lost, preempted, not_finite, failed, blocked, cancelled, own
     price: int
     attempts: int
     jobs: int
@@ -109,12 +110,16 @@ class Part:
 
 @dataclass(frozen=True)
 class Measured:
-    """`since` is later than what was asked where there are more attempts than are read (`cut`)."""
+    """`since` is later than what was asked where there are more attempts than are read (`cut`).
+
+    `parts` are customers' work; `own` is that of the jobs which Backlot makes itself, to see that all works.
+    """
 
     since: datetime
     until: datetime
     cut: bool
     parts: tuple[Part, ...]
+    own: tuple[Part, ...]
     prices: tuple[Price, ...]
     credits: int
     credits_micro_dollars: int
@@ -146,11 +151,18 @@ def measured(since: datetime, until: datetime) -> Measured:
     prices = gpu_prices.over(since, until)
     with connection.cursor() as cursor:
         cursor.execute(ATTEMPTS, _asked(since, until, prices))
-        parts = tuple(_part(row) for row in cursor.fetchall())
+        found = [_part(row) for row in cursor.fetchall()]
         cursor.execute(CREDITS, [MOST_CREDITS, since, until])
         credits, amount = cursor.fetchone()
     return Measured(
-        since, until, cut, parts, tuple(prices), credits, int(amount) // MICRO_CREDITS_PER_MICRO_DOLLAR
+        since,
+        until,
+        cut,
+        tuple(part for part in found if part.cause != OWN),
+        tuple(part for part in found if part.cause == OWN),
+        tuple(prices),
+        credits,
+        int(amount) // MICRO_CREDITS_PER_MICRO_DOLLAR,
     )
 
 

@@ -1,11 +1,12 @@
 """What was measured, in figures that people ask for: cost per clip, waste by cause, a fleet for the bad days."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
 
 from billing import service_levels
-from generation.costs.measured import MICRO_CREDITS_PER_MICRO_DOLLAR, Measured
+from generation.costs.measured import MICRO_CREDITS_PER_MICRO_DOLLAR, Measured, Part
 from generation.policy.fleet_cost.bad_day import Fleet
 from generation.policy.fleet_cost.sandbox import half_up
 
@@ -23,7 +24,8 @@ WASTED = {
 
 @dataclass(frozen=True)
 class Waste:
-    """Device time that became no clip; `cause` is a key of `WASTED`, or `cancelled`, which its owner paid for."""
+    """Device time that became no clip of a customer; `cause` is a key of `WASTED`, or `cancelled`, which its owner paid
+    for, or `own`: the clips that Backlot makes itself."""
 
     cause: str
     label: str
@@ -44,6 +46,7 @@ class Summary:
     clip_micro_dollars: int | None
     waste: tuple[Waste, ...]
     cancelled: Waste
+    own: Waste
     saved_gpu_ms: int
     saved_micro_dollars: int
     devices_busy: float
@@ -71,16 +74,27 @@ def summary(found: Measured) -> Summary:
         micro_dollars=half_up(spent),
         clip_gpu_s=found.gpu_ms / 1000 / delivered if delivered else None,
         clip_micro_dollars=half_up(spent / delivered) if delivered else None,
-        waste=tuple(_waste(found, cause, label) for cause, label in WASTED.items()),
-        cancelled=_waste(found, "cancelled", "Cancelled by its owner"),
+        waste=tuple(_waste(found.of(cause), cause, label) for cause, label in WASTED.items()),
+        cancelled=_waste(found.of("cancelled"), "cancelled", "Cancelled by its owner"),
+        own=_own(found.own),
         saved_gpu_ms=sum(part.saved_ms for part in found.parts),
         saved_micro_dollars=half_up(saved),
-        devices_busy=float(found.gpu_ms / (found.hours * 3_600_000)) if found.hours else 0.0,
+        devices_busy=float(_busy_ms(found) / (found.hours * 3_600_000)) if found.hours else 0.0,
     )
 
 
-def _waste(found: Measured, cause: str, label: str) -> Waste:
-    parts = found.of(cause)
+def _busy_ms(found: Measured) -> int:
+    """Of the devices, whoever they worked for."""
+    return found.gpu_ms + sum(part.gpu_ms for part in found.own)
+
+
+def _own(parts: Sequence[Part]) -> Waste:
+    spent = sum((part.micro_dollars(part.gpu_ms) for part in parts), Fraction(0))
+    gpu_ms = sum(part.gpu_ms for part in parts)
+    return Waste("own", "Backlot's own checks", sum(part.attempts for part in parts), gpu_ms, half_up(spent))
+
+
+def _waste(parts: Sequence[Part], cause: str, label: str) -> Waste:
     money = sum((part.micro_dollars(part.wasted_ms) for part in parts), Fraction(0))
     wasted_ms = sum(part.wasted_ms for part in parts)
     return Waste(cause, label, sum(part.attempts for part in parts), wasted_ms, half_up(money))
