@@ -79,7 +79,8 @@ class MoveIncident(IncidentChange):
         before = incident.state
         if self.state == State.RESOLVED and incident.firings.filter(cleared_at=None).exists():
             message = (
-                "An alarm of it still fires. Say that it is mitigated, and resolve it when that has cleared."
+                "An alarm of it still fires, so it was not resolved. Say that it is mitigated; it can be resolved "
+                "once that alarm has cleared."
             )
             raise ApiError("invalid_value", message, param="state")
         moves.move(incident, self.state, actor, reason, max(now, incident.opened_at))

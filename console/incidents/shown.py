@@ -1,5 +1,7 @@
 """What the pages of incidents show, as templates want it; the streams render parts of the same."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 
 from django.http import Http404
@@ -10,7 +12,7 @@ from console.incidents import board, people, terms, timeline
 from console.incidents.board import Row
 from console.incidents.changes import BEGAN
 from console.incidents.policy import course, order
-from console.models import Incident
+from console.models import Incident, IncidentFiring
 from console.runbooks.books import catalog as runbooks
 
 State = Incident.State
@@ -51,19 +53,41 @@ def row_of(incident_id: int, now: datetime) -> Row:
     return board.costed([found], minute(now))[0]
 
 
+@dataclass(frozen=True)
+class Fires:
+    """An alarm of an incident that still fires, so that it can't be resolved yet."""
+
+    title: str
+    scope: str
+
+
+def fires(links: Iterable[IncidentFiring]) -> list[Fires]:
+    """What still fires, by its name for people."""
+    found = [link.firing for link in links]
+    return [
+        Fires(BY_NAME[one.alarm_id].title if one.alarm_id in BY_NAME else one.alarm_id, one.scope)
+        for one in found
+    ]
+
+
+def firing(incident: Incident) -> list[Fires]:
+    """What of an incident fires now; one query."""
+    return fires(incident.firings.filter(cleared_at=None).select_related("firing").order_by("pk"))
+
+
 def of_incident(row: Row, person: User, now: datetime) -> dict:
     """Everything on an incident's page; some fifteen queries beside its runbook."""
     one = row.incident
     firings = list(one.firings.select_related("firing").order_by("pk"))
-    standing = [link.firing.scope for link in firings if link.cleared_at is None]
+    standing = fires([link for link in firings if link.cleared_at is None])
     return {
         "row": row,
         "incident": one,
         "alarm": BY_NAME.get(one.alarm_id or ""),
         "book": runbooks.BY_SLUG.get(one.alarm_id or ""),
         "books": runbooks.BOOKS,
-        "scope": (standing or [link.firing.scope for link in firings] or [""])[0],
-        "fires": bool(standing),
+        "scope": next((each.scope for each in (*standing, *(link.firing for link in firings))), ""),
+        "fires": standing,
         "moments": timeline.of(one, now),
         "moves": [(state, course.STATES[state]) for state in NEXT[State(one.state)]],
         "candidates": people.candidates(),

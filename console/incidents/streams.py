@@ -14,6 +14,7 @@ from generation.pages import live
 
 EVERY = timedelta(seconds=3)
 PARTS = "operate/incidents/parts"
+MOVING = ("standing", "cost", "timeline", "fires")
 
 
 async def board_events(request: HttpRequest) -> HttpResponseBase:
@@ -28,15 +29,20 @@ async def board_events(request: HttpRequest) -> HttpResponseBase:
 
 
 async def incident_events(request: HttpRequest, incident_id: int) -> HttpResponseBase:
-    """State, cost, whom it met, and the timeline of one."""
+    """State, cost, whom it met, whether its alarm still fires, and the timeline of one."""
 
     def parts(now: datetime) -> dict[str, str]:
         row = shown.row_of(incident_id, now)
         moments = timeline.of(row.incident, now)
-        page = {"row": row, "incident": row.incident, "moments": moments, "operator": "operator" in roles}
-        return {
-            name: render_to_string(f"{PARTS}/{name}.html", page) for name in ("standing", "cost", "timeline")
+        page = {
+            "row": row,
+            "incident": row.incident,
+            "moments": moments,
+            "operator": "operator" in roles,
+            "alarm": row.incident.alarm_id,
+            "fires": shown.firing(row.incident),
         }
+        return {name: render_to_string(f"{PARTS}/{name}.html", page) for name in MOVING}
 
     roles = await live.in_thread(lambda: second_factor.usable_roles(request))
     return await _answer(request, parts)

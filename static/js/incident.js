@@ -13,7 +13,9 @@ function tick() {
     const rate = Number(cost.dataset.rate);
     if (!rate) continue;
     const hours = Math.max(0, Date.now() - Date.parse(cost.dataset.at)) / 3_600_000;
-    cost.textContent = dollars(Number(cost.dataset.cost) + rate * hours);
+    const soFar = Number(cost.dataset.cost) + rate * hours;
+    // A page of another release than this script says it otherwise: what the server wrote stays.
+    if (Number.isFinite(soFar)) cost.textContent = dollars(soFar);
   }
 }
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from django.test import Client
@@ -89,9 +89,15 @@ def test_its_whole_course_by_forms():
         ("reopen", {"reason": "it waits again"}),
     ):
         assert client.post(f"{own}change/{verb}", given).status_code == 302, verb
-    assert client.post(f"{own}change/resolve", {"reason": "over"}).status_code == 400
+    refused = client.post(f"{own}change/resolve", {"reason": "over"})
+    assert refused.status_code == 400
+    said = refused.content.decode()
+    assert "An alarm of it still fires, so it was not resolved." in said
+    assert "Plus starvation in clips: it can be resolved once that has cleared." in said
+    assert 'value="over"' in said  # what was typed is not lost
     AlarmFiring.objects.update(cleared_at=dispatch.clock())
     openings.follow(dispatch.clock())
+    assert "Its alarm has cleared: it can be resolved." in text(client, own)
     assert client.post(f"{own}change/resolve", {"reason": ""}).status_code == 400
     assert client.post(f"{own}change/resolve", {"reason": "over"}).status_code == 302
     incident.refresh_from_db()
@@ -100,6 +106,23 @@ def test_its_whole_course_by_forms():
     page = text(client, PAGE)
     assert "Plus starvation" in page[page.index('id="times-title"') : page.index('id="over-title"')]
     assert "8 / 25 min" in page
+
+
+def test_a_running_cost_is_told_in_numbers_that_a_script_counts_on():
+    client, user = operator()
+    incident = fired("plus_starvation", "clips")
+    hour = {"hour": "0.333333", "reason": "a third of a dollar", "expires": ""}
+    assert client.post(f"{PAGE}settings", hour).status_code == 302
+    assert client.post(f"{PAGE}{incident.pk}/change/acknowledge").status_code == 302
+    Incident.objects.filter(pk=incident.pk).update(gpu_waste_micro_dollars=12_345_678_901)
+    for address in (PAGE, f"{PAGE}{incident.pk}/"):
+        page = text(client, address)
+        (cost,) = re.findall(r'data-cost="([^"]*)"', page)
+        (rate,) = re.findall(r'data-rate="([^"]*)"', page)
+        (at,) = re.findall(r'data-at="([^"]*)"', page)
+        assert int(cost) >= 12_345_678_901
+        assert int(rate) > 0  # of the minute that the page is of, before or after the change
+        assert abs(datetime.fromisoformat(at) - dispatch.clock()) < timedelta(minutes=5)
 
 
 def test_notes_and_follow_ups_are_written_and_done_once():
