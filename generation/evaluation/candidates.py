@@ -1,15 +1,22 @@
-"""Candidates that ship with the repository go through the deploy gate on the first worker that could serve them."""
+"""Candidates that ship with the repository go through the deploy gate on the first worker that could serve them.
+
+A signer that gives no answer in time says nothing about a revision: at a start everything is busy. The gate is tried
+again then, or an installation would begin its days without a model.
+"""
 
 import logging
+import time
 
 from generation import registry
 from generation.evaluation import deploy
-from generation.models import RegisteredModel
+from generation.models import Evaluation, RegisteredModel
 from generation.revisions import loading, rollout
+from safety.credentials.provenance import SigningUnavailable
 
 logger = logging.getLogger(__name__)
 
 AUTHOR = "the first worker"
+TRIES, PAUSE_S = 6, 5.0
 
 
 def admit(pool_slug: str) -> list[RegisteredModel]:
@@ -23,7 +30,7 @@ def admit(pool_slug: str) -> list[RegisteredModel]:
 
 
 def _admit(model: RegisteredModel) -> bool:
-    run = deploy.run(model, loading.load, AUTHOR)
+    run = _gated(model)
     if not run.passed:
         why = run.problem or ", ".join(rollout.missed(run))
         logger.error("the deploy gate keeps a revision out", extra={"model": str(model), "why": why})
@@ -33,3 +40,15 @@ def _admit(model: RegisteredModel) -> bool:
         "deploy gate passed", extra={"model": str(model), "seconds": run.seconds, "promoted": promoted}
     )
     return promoted
+
+
+def _gated(model: RegisteredModel) -> Evaluation:
+    """The first run that says something about the revision, or the last one."""
+    run = deploy.run(model, loading.load, AUTHOR)
+    for _ in range(TRIES - 1):
+        if not run.problem.startswith(SigningUnavailable.__name__):
+            break
+        logger.warning("the deploy gate is tried again", extra={"model": str(model), "why": run.problem})
+        time.sleep(PAUSE_S)
+        run = deploy.run(model, loading.load, AUTHOR)
+    return run

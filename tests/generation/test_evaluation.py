@@ -207,6 +207,30 @@ class TestGate:
         assert AuditEntry.objects.get(target=f"model:{new.pk}").actor_name == candidates.AUTHOR
         assert candidates.admit("clips") == []
 
+    def test_a_signer_that_does_not_answer_in_time_says_nothing_about_a_revision(
+        self, painter, settings, monkeypatch
+    ):
+        monkeypatch.setattr(candidates, "PAUSE_S", 0.0)
+        budgets, tried = [0.0, 0.0, settings.SIGNING_BUDGET_SECONDS], []
+
+        def load(model, precision, options=None):
+            settings.SIGNING_BUDGET_SECONDS = budgets[len(tried)]
+            tried.append(precision)
+            return painter
+
+        monkeypatch.setattr(loading, "load", load)
+        new = shapes_candidate()
+        assert candidates.admit("clips") == [new]
+        assert registry.find("pocket-video", "clip") == new
+        problems = Evaluation.objects.filter(model=new).order_by("pk").values_list("problem", flat=True)
+        assert [problem.partition(":")[0] for problem in problems] == ["SigningUnavailable"] * 2 + [""]
+
+    def test_a_revision_that_fails_for_itself_is_tried_once(self, painter):
+        painter.is_finite = False
+        new = shapes_candidate()
+        assert candidates.admit("clips") == []
+        assert Evaluation.objects.filter(model=new).count() == 1
+
     def test_what_an_operator_registered_waits_for_the_operator(self, painter, tmp_path):
         candidate(facts=SHAPES, folder=str(tmp_path))
         assert candidates.admit("clips") == []
