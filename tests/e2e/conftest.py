@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
@@ -23,8 +24,12 @@ FLAGS = [
 
 @pytest.fixture(scope="session")
 def live() -> Iterator[Live]:
-    """One Backlot for all browser tests: `.url`, `.sign_ins[email].password`, `.api_key(organization)`."""
-    with Live() as running:
+    """One Backlot for all browser tests: `.url`, `.sign_ins[email].password`, `.api_key(organization)`.
+
+    BACKLOT_E2E_HOME names a home to keep, which starts faster the next time.
+    """
+    kept = os.environ.get("BACKLOT_E2E_HOME")
+    with Live(kept and Path(kept)) as running:
         yield running
 
 
