@@ -61,11 +61,16 @@ class Station:
         return self.engines.get(model, precision)
 
     def wanted(self) -> bool:
-        """Whether to take another job. It answers a wish for a restart by stopping: its keeper starts a new one."""
+        """Whether to take another job. It answers a wish for a restart by stopping: its keeper starts a new one.
+
+        So it does where its row is gone, as in a database that was restored from a backup: every ticket would fail.
+        """
         if self.stopping.is_set():
             return False
-        desired = Worker.objects.values_list("desired", flat=True).get(pk=self.worker.pk)
-        if desired == Worker.Desired.RESTART:
+        desired = Worker.objects.filter(pk=self.worker.pk).values_list("desired", flat=True).first()
+        if desired is None:
+            logger.error("the row of this worker is gone; it stops, to be started anew")
+        if desired in (None, Worker.Desired.RESTART):
             os.kill(os.getpid(), signal.SIGTERM)
         return desired == Worker.Desired.RUN
 

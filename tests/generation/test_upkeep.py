@@ -1,5 +1,6 @@
 """What the beat puts right: lost tickets, and jobs that waited too long for a signer or a person."""
 
+import signal
 from datetime import timedelta
 
 import pytest
@@ -70,3 +71,15 @@ def test_a_worker_that_is_to_drain_takes_nothing_and_says_when_it_stops():
     assert not station.wanted()
     station.close()
     assert Worker.objects.get(pk=station.worker.pk).stopped_at is not None
+
+
+def test_a_worker_whose_row_is_gone_stops_instead_of_failing_every_ticket():
+    station, told = Station(idle_worker("code").pool, slots=1), []
+    before = signal.signal(signal.SIGTERM, lambda *_: told.append("to stop"))
+    try:
+        Worker.objects.filter(pk=station.worker.pk).delete()
+        assert not station.wanted()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        station.stopping.set()
+    assert told == ["to stop"]
