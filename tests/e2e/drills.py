@@ -3,6 +3,7 @@
 import json
 import time
 import urllib.error
+import uuid
 from typing import Any
 
 from playwright.sync_api import Page, expect
@@ -18,15 +19,23 @@ SETTING = """
 INSERT INTO {table} ({column}, field, value, author_kind, author, reason, created_at, removed_by)
 VALUES (%s, %s, %s::jsonb, 'operator', 'drill', 'a drill', clock_timestamp(), '') RETURNING id
 """
+OPEN = """
+SELECT 1 FROM generation_job WHERE id = %s AND state IN ('screening', 'queued', 'running', 'finishing', 'held')
+"""
 REMOVED = "UPDATE {table} SET removed_at = clock_timestamp(), removed_by = 'drill' WHERE id = %s"
 
 
 class Drill:
-    """Live settings that end with the drill, and what it asks of the database."""
+    """Live settings and clips that end with the drill, and what it asks of the database.
+
+    What a drill leaves open, the next one's broken worker would make: so nothing is.
+    """
 
     def __init__(self, live: Live, organization: str) -> None:
-        self.service = Service(live, organization)
+        self.live, self.service = live, Service(live, organization)
         self._made: list[tuple[str, int]] = []
+        self._services = [self.service]
+        self._clips: list[tuple[Service, dict]] = []
 
     def __enter__(self) -> "Drill":
         return self
@@ -34,7 +43,29 @@ class Drill:
     def __exit__(self, *_: object) -> None:
         for table, override in reversed(self._made):
             self.service.sql(REMOVED.format(table=table), override)
-        self.service.close()
+        left = [(service, clip) for service, clip in self._clips if self._open(clip)]
+        for service, clip in left:
+            service.insist("DELETE", f"/v1/videos/{clip['id']}")
+        for _, clip in left:
+            self.until(lambda clip=clip: not self._open(clip), "what was left over is cancelled")
+        for service in self._services:
+            service.close()
+
+    def _open(self, clip: dict) -> bool:
+        return self.service.row(OPEN, self.service.job_id(clip["id"])) is not None
+
+    def clip(self, service: Service | None = None, **fields: Any) -> dict:
+        """A clip that was asked for, again and again where the machine is too busy to check its prompt."""
+        service = service or self.service
+        made = service.submit_insisting(f"drill-{uuid.uuid4()}", **fields)
+        self._clips.append((service, made))
+        return made
+
+    def of(self, organization: str) -> Service:
+        """The same Backlot, spoken to by another organization."""
+        service = Service(self.live, organization)
+        self._services.append(service)
+        return service
 
     def alarm(self, name: str, **settings: float) -> None:
         """An alarm's live settings, such as `for_s`; the newest counts."""

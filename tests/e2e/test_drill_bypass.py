@@ -30,7 +30,7 @@ def test_a_bypass_is_suspended_pulled_and_deleted(live, new_page, sign_in):
         try:
             workers.start(UNSEEING)
             clips = [
-                service.finished(service.submit(prompt=f"a red ball rolling over snow, {n}", seed=n))
+                service.finished(drill.clip(prompt=f"a red ball rolling over snow, {n}", seed=n))
                 for n in (1, 2)
             ]
             assert [clip["status"] for clip in clips] == ["completed", "completed"]

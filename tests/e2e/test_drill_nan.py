@@ -26,7 +26,7 @@ def test_a_nan_storm_is_seen_and_its_prompts_are_refused(live, new_page, sign_in
             began = drill.now()
             workers.start(POISONED, POISON_STEP="3")
             for n in range(3):
-                clip = drill.service.finished(drill.service.submit(prompt=PROMPT.format(n), seed=n))
+                clip = drill.service.finished(drill.clip(prompt=PROMPT.format(n), seed=n))
                 assert clip["error"]["code"] == "not_finite"
                 assert clip["backlot"]["charge_micro"] == 0
             number = drill.incident("not_finite", began)

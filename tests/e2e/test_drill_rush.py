@@ -4,7 +4,6 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.e2e.drills import LOADED_MS, OPERATOR, Drill, apply, open_incident, resolve
-from tests.faults.conftest import Service
 
 pytestmark = [pytest.mark.e2e, pytest.mark.long]
 
@@ -30,7 +29,7 @@ def test_a_free_rush_is_seen_met_and_over(live, new_page, sign_in):
         drill.alarm(ALARM, healthy=2, threshold=4, for_s=5, clear_s=5)
         drill.service.sql(PROMISED, 60, 2)
         began = drill.now()
-        clips = rush(live, drill)
+        clips = rush(drill)
         number = drill.incident(ALARM, began)
         assert drill.now() - began < 120
 
@@ -66,12 +65,9 @@ def test_a_free_rush_is_seen_met_and_over(live, new_page, sign_in):
         drill.service.sql(PROMISED, 60, 120)
 
 
-def rush(live, drill: Drill) -> list[dict]:
+def rush(drill: Drill) -> list[dict]:
     """More than the pool can make at once, of both tiers; the clips of Plus."""
-    free = Service(live, "free-demo")
-    try:
-        for n in range(FREE):
-            free.submit(prompt=f"a green ball rolling over grass, {n}", seed=n)
-    finally:
-        free.close()
-    return [drill.service.submit(prompt=f"a red ball rolling over grass, {n}", seed=n) for n in range(PLUS)]
+    free = drill.of("free-demo")
+    for n in range(FREE):
+        drill.clip(free, prompt=f"a green ball rolling over grass, {n}", seed=n)
+    return [drill.clip(prompt=f"a red ball rolling over grass, {n}", seed=n) for n in range(PLUS)]
