@@ -19,6 +19,10 @@ SETTING = """
 INSERT INTO {table} ({column}, field, value, author_kind, author, reason, created_at, removed_by)
 VALUES (%s, %s, %s::jsonb, 'operator', 'drill', 'a drill', clock_timestamp(), '') RETURNING id
 """
+BASELINE = """
+UPDATE generation_laneoverride SET removed_at = clock_timestamp(), removed_by = 'drill'
+ WHERE lane_id = %s AND field = 'weight' AND removed_at IS NULL
+"""
 OPEN = """
 SELECT 1 FROM generation_job WHERE id = %s AND state IN ('screening', 'queued', 'running', 'finishing', 'held')
 """
@@ -73,8 +77,9 @@ class Drill:
             self._set("console_alarmoverride", "alarm_id", name, field, value)
 
     def no_auto_raise(self, lane: str) -> None:
-        """The weight is the operator's alone meanwhile."""
+        """The weight is the operator's alone meanwhile; what raised it before, on a busy machine, ends."""
         self._set("generation_raiseruleoverride", "lane_id", lane, "enabled", False)
+        self.service.sql(BASELINE, lane)
 
     def _set(self, table: str, column: str, row: str, field: str, value: Any) -> None:
         made = self.service.row(SETTING.format(table=table, column=column), row, field, json.dumps(value))
