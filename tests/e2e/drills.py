@@ -23,6 +23,15 @@ BASELINE = """
 UPDATE generation_laneoverride SET removed_at = clock_timestamp(), removed_by = 'drill'
  WHERE lane_id = %s AND field = 'weight' AND removed_at IS NULL
 """
+FIRED = """
+SELECT i.id FROM console_incident i JOIN console_incidentfiring l ON l.incident_id = i.id
+  JOIN console_alarmfiring f ON f.id = l.firing_id
+ WHERE i.alarm_id = %s AND i.state <> 'resolved' AND f.opened_at >= to_timestamp(%s)
+"""
+FIRED_AT = """
+SELECT extract(epoch FROM max(f.opened_at)) FROM console_incidentfiring l
+  JOIN console_alarmfiring f ON f.id = l.firing_id WHERE l.incident_id = %s
+"""
 OPEN = """
 SELECT 1 FROM generation_job WHERE id = %s AND state IN ('screening', 'queued', 'running', 'finishing', 'held')
 """
@@ -86,13 +95,12 @@ class Drill:
         self._made.append((table, made[0]))
 
     def incident(self, alarm: str, since: float) -> int:
-        """The open incident of an alarm that was opened since a moment of the database's clock."""
-        return self.service.until(
-            """SELECT id FROM console_incident WHERE alarm_id = %s AND state <> 'resolved'
-                  AND opened_at >= to_timestamp(%s)""",
-            alarm,
-            since,
-        )[0]
+        """The open incident of an alarm that fired since a moment of the database's clock; it may have come back."""
+        return self.service.until(FIRED, alarm, since)[0]
+
+    def fired_at(self, incident: int) -> float:
+        """When its newest alarm fired."""
+        return float(self.service.row(FIRED_AT, incident)[0])
 
     def now(self) -> float:
         return float(self.service.row("SELECT extract(epoch FROM clock_timestamp())")[0])

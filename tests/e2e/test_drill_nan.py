@@ -15,7 +15,6 @@ NOT_FINITE = """
 SELECT count(*), extract(epoch FROM max(at)) FROM accounts_operationalevent
  WHERE kind = 'clip.not_finite' AND at >= to_timestamp(%s)
 """
-OPENED = "SELECT extract(epoch FROM opened_at) FROM console_incident WHERE id = %s"
 
 
 def test_a_nan_storm_is_seen_and_its_prompts_are_refused(live, new_page, sign_in):
@@ -32,7 +31,7 @@ def test_a_nan_storm_is_seen_and_its_prompts_are_refused(live, new_page, sign_in
             number = drill.incident("not_finite", began)
             count, last = drill.service.row(NOT_FINITE, began)
             assert count == 3
-            assert float(drill.service.row(OPENED, number)[0]) - float(last) < 60
+            assert drill.fired_at(number) - float(last) < 60
 
             sign_in(page, SAFETY)
             open_incident(page, number)
