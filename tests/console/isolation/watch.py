@@ -20,16 +20,22 @@ SELECT table_name FROM information_schema.columns
 SHARED = {"django_session", "generation_lane", "generation_pool", "accounts_user", "accounts_organization"}
 
 
-def writes() -> dict[str, int]:
-    """How often this transaction wrote to each table until now."""
+class Writes:
+    """How often this transaction wrote to each table."""
+
+    def __init__(self) -> None:
+        self._counts = _writes()
+
+    def since_last(self) -> set[str]:
+        """The tables that were written to since this was asked the last time."""
+        before, self._counts = self._counts, _writes()
+        return {table for table, count in self._counts.items() if count != before.get(table, 0)}
+
+
+def _writes() -> dict[str, int]:
     with connection.cursor() as cursor:
         cursor.execute(COUNTS)
         return dict(cursor.fetchall())
-
-
-def written_since(before: dict[str, int]) -> set[str]:
-    """The tables that were written to since `writes` gave `before`."""
-    return {table for table, count in writes().items() if count != before.get(table, 0)}
 
 
 @dataclass(frozen=True)

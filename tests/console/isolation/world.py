@@ -8,6 +8,7 @@ from typing import Any
 
 from allauth.mfa.models import Authenticator
 from django.test import Client
+from django.test.client import ClientHandler
 from django.utils import timezone
 from django.utils.http import int_to_base36
 
@@ -28,6 +29,7 @@ from tests.generation.api_stage import Tenant, deliver, job_of, make_clip, tenan
 MARK = "Quillfeather"
 CHAT = [{"role": "user", "content": "def f():"}]
 PROMPT = "A violet circle moves up over a grey wall"
+HANDLER = ClientHandler(enforce_csrf_checks=False)  # one for all: each would load the middleware anew
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Visitor:
     def client(self) -> Client:
         """A fresh browser or program: what one answer does to cookies doesn't reach the next."""
         client = Client(raise_request_exception=False, headers=dict(self.headers))
+        client.handler = HANDLER
         for name, value in self.cookies.items():
             client.cookies[name] = value
         return client
