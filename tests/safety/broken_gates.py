@@ -6,6 +6,8 @@ import time
 from safety.models import FrameClass
 from safety.postfilter.protocol import Finding
 
+HANGS_S = 30
+
 
 class Attentive:
     """Judges every frame of every class as harmless; remembers what it was shown."""
@@ -57,7 +59,7 @@ class FailingOnViolence(Failing):
 
 class Hung(Failing):
     def broken(self, frames):
-        time.sleep(30)
+        time.sleep(HANGS_S)
 
 
 class HungOnIntimate(Hung):

@@ -14,6 +14,7 @@ from safety.credentials import chain
 from safety.credentials.signers import PemSigner
 
 TOKEN = "a token of the test"
+HANGS_S = 20
 
 
 def serve(folder: Path) -> None:
@@ -27,7 +28,7 @@ def serve(folder: Path) -> None:
         def do_POST(self) -> None:
             data = self.rfile.read(int(self.headers["Content-Length"]))
             if (folder / "hang").exists():
-                time.sleep(5)
+                time.sleep(HANGS_S)
             self._answer(bytes(64) if (folder / "wrong").exists() else key.sign(data))
 
         def _answer(self, content: bytes) -> None:

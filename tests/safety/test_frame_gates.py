@@ -11,7 +11,7 @@ from accounts.models import OperationalEvent
 from safety.models import SAMPLED_CLASSES, FrameClass, HashEntry, Scan, Threshold, ThresholdOverride, Verdict
 from safety.postfilter import canary, gates, hash_list
 from safety.postfilter.scan import scan_file, scan_frames
-from tests.safety.broken_gates import Attentive
+from tests.safety.broken_gates import HANGS_S, Attentive
 from tests.safety.clips import encoded, shape_world, textured
 
 pytestmark = pytest.mark.django_db
@@ -153,8 +153,8 @@ def test_a_picture_without_texture_can_not_be_listed():
     [
         ("Failing", "RuntimeError: the model fell over"),
         ("FailingOnViolence", "RuntimeError: the model fell over"),
-        ("Hung", "no answer within 0.3 s"),
-        ("HungOnIntimate", "no answer within 0.3 s"),
+        ("Hung", "no answer within 1 s"),
+        ("HungOnIntimate", "no answer within 1 s"),
         ("Dying", "the gate ended without an answer"),
         ("Mute", "TypeError"),
         ("TooFew", "15 findings for 16 frames"),
@@ -168,10 +168,13 @@ def test_a_picture_without_texture_can_not_be_listed():
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # Dying does
 def test_a_gate_that_fails_in_any_way_makes_the_scan_unavailable(clip, settings, gate, why):
     settings.SAFETY_GATES = [*gates.SHIPPED, BROKEN + gate]
-    settings.SAFETY_GATE_SECONDS = 0.3 if gate.startswith("Hung") else 20
+    if gate.startswith("Hung"):
+        # Beside one that answers at once: on a busy machine the gates that ship may need more than a second.
+        settings.SAFETY_GATES = [BROKEN + "Attentive", BROKEN + gate]
+        settings.SAFETY_GATE_SECONDS = 1
     started = time.monotonic()
     scan = scan_file(clip(shape_world()), "job-1", 1, 16)
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < HANGS_S
     assert scan.verdict == "unavailable"
     assert why in scan.reason
     assert scan.verdicts.filter(outcome="unavailable", gate="failing").exists()

@@ -121,7 +121,7 @@ def test_a_key_service_that_hangs_lies_or_is_away_signs_nothing(scanned, key_ser
     began = time.monotonic()
     with pytest.raises(provenance.SigningUnavailable):
         signed(scanned, "b.mp4")
-    assert time.monotonic() - began < 3.0
+    assert time.monotonic() - began < kms.HANGS_S
     assert not scanned.with_name("b.mp4").exists()
     assert kinds() == ["signing.unavailable"]
     assert Credential.objects.filter(state="Trusted").count() == 1
@@ -150,7 +150,7 @@ def test_a_verification_that_is_late_counts_as_failed(scanned, monkeypatch, sett
     settings.SIGNING_BUDGET_SECONDS = 1
     verify_bytes = provenance.verify_bytes
     monkeypatch.setattr(provenance, "verify_bytes", lambda content: time.sleep(1.1) or verify_bytes(content))
-    with pytest.raises(provenance.SigningUnavailable, match="longer than its budget"):
+    with pytest.raises(provenance.SigningUnavailable, match="longer than its budget|no answer within"):
         signed(scanned, "a.mp4")
     assert not scanned.with_name("a.mp4").exists()
     assert not Credential.objects.exists()
