@@ -68,9 +68,12 @@ class Drill:
         return self.service.row(OPEN, self.service.job_id(clip["id"])) is not None
 
     def clip(self, service: Service | None = None, **fields: Any) -> dict:
-        """A clip that was asked for, again and again where the machine is too busy to check its prompt."""
-        service = service or self.service
-        made = service.submit_insisting(f"drill-{uuid.uuid4()}", **fields)
+        """A clip that was asked for, again and again where the machine is too busy to check its prompt.
+
+        Its seed is its own, so that none is served from an earlier one.
+        """
+        service, asked = service or self.service, uuid.uuid4()
+        made = service.submit_insisting(f"drill-{asked}", seed=asked.int % 2**31, **fields)
         self._clips.append((service, made))
         return made
 

@@ -69,5 +69,5 @@ def rush(drill: Drill) -> list[dict]:
     """More than the pool can make at once, of both tiers; the clips of Plus."""
     free = drill.of("free-demo")
     for n in range(FREE):
-        drill.clip(free, prompt=f"a green ball rolling over grass, {n}", seed=n)
-    return [drill.clip(prompt=f"a red ball rolling over grass, {n}", seed=n) for n in range(PLUS)]
+        drill.clip(free, prompt=f"a green ball rolling over grass, {n}")
+    return [drill.clip(prompt=f"a red ball rolling over grass, {n}") for n in range(PLUS)]
