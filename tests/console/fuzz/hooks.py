@@ -3,9 +3,11 @@
 from itertools import count
 
 import schemathesis
+from schemathesis.generation.meta import TestPhase
 
 ASKING = "987654321000"  # the key that asks; its id is in the list of keys, from where it would be revoked or rotated
 ONCE = "Idempotency-Key"
+BY_CHANCE = (TestPhase.FUZZING, TestPhase.STATEFUL)  # elsewhere each header is what the case is about
 _numbers = count(1)
 
 
@@ -15,7 +17,7 @@ def before_call(context, case, kwargs) -> None:
     document's example again and again: most get a number, or nearly all that makes something is 409."""
     if str((case.path_parameters or {}).get("key_id")) == ASKING:
         case.path_parameters["key_id"] = 1
-    given = (case.headers or {}).get(ONCE)
+    given = (case.headers or {}).get(ONCE) if case.meta and case.meta.phase.name in BY_CHANCE else None
     number = next(_numbers)
     if given and number % 10 and 0 < len(given) < 200 and given.isascii() and given.isprintable():
         case.headers[ONCE] = f"{given}-{number}"
