@@ -5,8 +5,8 @@ refused, so that anybody can see the filter working without writing anything bad
 virus scanners).
 """
 
+from safety import shipped_harm, shipped_violence
 from safety import shipped_phrases as phrases
-from safety import shipped_violence
 from safety.prefilter.names import name_rules, public_people
 
 CLIP, CODE = "clip", "code"
@@ -222,6 +222,10 @@ RULES: tuple[tuple[str, tuple[str, ...], str, str], ...] = (
         shipped_violence.KILLERS,
         "Killers at work, taking one's life, blood and the dead.",
     ),
+    ("violence", (CLIP,), shipped_harm.DEADLY, "What somebody suffers that ends in death or pieces."),
+    ("violence", (CLIP,), shipped_harm.DONE_TO, "What is done to somebody that ends so; cruelty to animals."),
+    ("violence", (CLIP,), shipped_harm.BROKEN, "Wounds, broken bodies and what is left of them."),
+    ("violence", (CLIP,), shipped_harm.NAMED, "Killings and cruelty by their names."),
     ("sexual", (CLIP,), phrases.UNDRESSED, "Nudity, or undressing."),
     ("sexual", (CLIP,), phrases.SEX, "Sexual acts and adult entertainment."),
     (

@@ -1,5 +1,7 @@
 """The text rules: what the shipped ones refuse and let pass, and that a change acts on the next request."""
 
+import time
+
 import pytest
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection, transaction
@@ -42,6 +44,9 @@ BENIGN_CLIPS = [
     "a girl cuts out a heart from red paper",
     "a killer whale opens its mouth",
     "a horse is washed until it shines",
+    "a log is sawn in half by a mill",
+    "logs are fed into a wood chipper",
+    "the film is shot in the desert, a man throws a frisbee to a dog",
 ]
 BENIGN_CODE = [
     "def kill_process(pid: int):",
@@ -70,6 +75,10 @@ REFUSED = [
     ("held under water until he stops moving", "violence"),
     ("a farmer drowns puppies in a sack", "violence"),
     ("a sniper takes out a medic", "violence"),
+    ("a villager is burned alive", "violence"),
+    ("a mob throws a beggar into the flames", "violence"),
+    ("an arm with the bone through the skin", "violence"),
+    ("carnage at the market", "violence"),
     ("leaked footage of an explosion at the station", "deception"),
     ("fake news report about the flood", "deception"),
 ]
@@ -187,9 +196,9 @@ def test_a_pattern_that_can_not_work_is_refused_with_the_reason(pattern, words):
 
 def test_a_hostile_pattern_takes_linear_time():
     add_rule(r"(x+x+)+y")
-    screening = screen_prompt("x" * 20_000, "clip")
-    assert screening.allowed
-    assert screening.elapsed_ms < 1000
+    began = time.process_time()  # of this process: what else the machine does, and the scorer, is left out
+    assert screen_prompt("x" * 20_000, "clip").allowed
+    assert time.process_time() - began < 1
 
 
 def test_rules_that_can_not_be_combined_are_still_asked():
