@@ -68,9 +68,16 @@ def committed(blocker) -> Iterator[None]:
         finally:
             with connection.cursor() as cursor:
                 cursor.execute("SET session_replication_role = replica")
-                for table in connection.introspection.table_names(cursor):
-                    if table not in SHIPPED:
-                        cursor.execute(f'DELETE FROM "{table}"')
+                for table in _with_rows(cursor):
+                    cursor.execute(f'DELETE FROM "{table}"')
                 cursor.execute(AS_SHIPPED)
                 cursor.execute("SET session_replication_role = DEFAULT")
             connections.close_all()
+
+
+def _with_rows(cursor) -> list[str]:
+    """The tables to be emptied that have rows: most have none, and a question for all is far less than one for each."""
+    names = [name for name in connection.introspection.table_names(cursor) if name not in SHIPPED]
+    one = "SELECT '{0}' WHERE EXISTS (SELECT FROM \"{0}\")"
+    cursor.execute(" UNION ALL ".join(one.format(name) for name in names))
+    return [name for (name,) in cursor.fetchall()]

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import openai
 import pytest
 
-from accounts import tiers
+from accounts import keys, tiers
 from billing import budgets
 from generation.models import Job
 from safety.models import Rule
@@ -22,6 +22,19 @@ pytestmark = [
     pytest.mark.usefixtures("media_folder", "clean_redis"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
 ]
+
+
+# Of every other code it is invalid_request_error.
+TYPES = {
+    "server_is_overloaded": "service_unavailable_error",
+    "rate_limit_exceeded": "rate_limit_error",
+    "concurrency_limit_exceeded": "rate_limit_error",
+    "budget_exceeded": "insufficient_quota",
+    "credit_balance_exhausted": "insufficient_quota",
+    "invalid_api_key": "authentication_error",
+    "insufficient_scope": "permission_error",
+}
+RATE = {f"x-ratelimit-{name}-requests" for name in ("limit", "remaining", "reset")}
 
 
 @pytest.fixture
@@ -129,7 +142,10 @@ def test_each_refusal_is_an_exception_of_its_own(address, tier, credit, ask, kin
 
 def refused(client: openai.OpenAI, error: openai.APIStatusError, status: int, code: str, again: bool) -> None:
     assert (error.status_code, error.code) == (status, code)
+    assert error.type == TYPES.get(code, "invalid_request_error")
     assert error.request_id.startswith("req_")
+    rate = {name for name in error.response.headers if name.startswith("x-ratelimit-")}
+    assert rate == (RATE if code == "rate_limit_exceeded" else set())
     assert client._should_retry(error.response) is again
     wait = client._parse_retry_after_header(error.response.headers)
     # Where it tries again it waits as long as it is told, which it believes up to two minutes.
@@ -141,6 +157,18 @@ def test_a_wrong_key(address, db):
         with pytest.raises(openai.AuthenticationError) as raised:
             client.videos.create(**CLIP)
         refused(client, raised.value, 401, "invalid_api_key", False)
+
+
+def test_a_key_that_may_only_read(address, db):
+    customer = tenant("plus")
+    _, raw = keys.create(customer.organization, "reads", ["read"], customer.owner)
+    with openai.OpenAI(base_url=f"{address}/v1", api_key=raw, max_retries=0) as client:
+        assert client.models.retrieve("pocket-code").id == "pocket-code"
+        for ask in (create(), complete()):
+            with pytest.raises(openai.PermissionDeniedError) as raised:
+                ask(client, customer)
+            refused(client, raised.value, 403, "insufficient_scope", False)
+    assert not Job.objects.exists()
 
 
 @pytest.mark.parametrize(
