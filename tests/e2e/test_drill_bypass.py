@@ -6,7 +6,7 @@ import pytest
 from celery import Celery
 from playwright.sync_api import expect
 
-from tests.e2e.drills import LOADED_MS, PATIENCE_S, SAFETY, SECOND, Drill, apply, look, open_incident
+from tests.e2e.drills import LOADED_MS, SAFETY, SECOND, Drill, apply, look, open_incident
 from tests.faults.clip_workers import ClipWorkers
 
 pytestmark = [pytest.mark.e2e, pytest.mark.long]
@@ -39,7 +39,7 @@ def test_a_bypass_is_suspended_pulled_and_deleted(live, new_page, sign_in):
             with service.open("GET", url) as answer:
                 assert answer.status == 200
         finally:
-            workers.stop(PATIENCE_S)
+            workers.stop()
         began = drill.now()
         taken_one_by_one(drill, began)
         number = drill.incident("bypass", began)

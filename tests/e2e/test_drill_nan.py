@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.e2e.drills import LOADED_MS, PATIENCE_S, SAFETY, Drill, apply, look, open_incident
+from tests.e2e.drills import LOADED_MS, SAFETY, Drill, apply, look, open_incident
 from tests.faults.clip_workers import ClipWorkers
 
 pytestmark = [pytest.mark.e2e, pytest.mark.long]
@@ -42,4 +42,4 @@ def test_a_nan_storm_is_seen_and_its_prompts_are_refused(live, new_page, sign_in
             expect(page.locator(".timeline")).to_contain_text("Action run from here", timeout=LOADED_MS)
             drill.until(lambda: drill.refused(PROMPT.format(9)) is not None, "the prompt is refused", 30)
         finally:
-            workers.stop(PATIENCE_S)
+            workers.stop()

@@ -102,14 +102,14 @@ class ClipWorkers:
         """What the time would do: the lease of a clip whose worker is gone runs out now, or in a few seconds."""
         self.service.sql(EXPIRE, in_s, self.service.job_id(clip["id"]))
 
-    def stop(self, patience_s: float = 30) -> None:
+    def stop(self) -> None:
         """SIGTERM to all; what does not end in time is killed and reported."""
         for process in self.running.values():
             process.send_signal(signal.SIGCONT)
             process.send_signal(signal.SIGTERM)
         for process in self.running.values():
             try:
-                process.wait(patience_s)
+                process.wait(PATIENCE_S)
             except subprocess.TimeoutExpired:
                 process.kill()
                 raise
