@@ -152,8 +152,10 @@ def _returns(entries: Sequence[AuditEntry], until: datetime) -> Iterable[Moment]
 
 
 def _safety(incident: Incident, until: datetime) -> list[Moment]:
-    opened = SafetyIncident.objects.filter(opened_at__gte=incident.began_at, opened_at__lte=until)
-    rows = opened.order_by("-opened_at")[:SAFETY_SHOWN]
+    """Those opened meanwhile, and the one that it is about, which may be what it began with."""
+    meanwhile = Q(opened_at__gte=incident.began_at, opened_at__lte=until)
+    found = SafetyIncident.objects.filter(meanwhile | Q(pk=incident.safety_incident_id))
+    rows = found.order_by("-opened_at")[:SAFETY_SHOWN]
     return [
         Moment(row.opened_at, "safety", row.opened_by, row.get_kind_display(), safety_incident=row.pk)
         for row in rows

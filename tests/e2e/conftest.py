@@ -57,7 +57,7 @@ def new_page(live: Live, browser: Browser) -> Iterator[Callable[..., Page]]:
     def note(message: ConsoleMessage) -> None:
         # htmx logs the bare event of a stream that ended because the page was left.
         if message.type == "error" and not message.text.endswith("[object Event]"):
-            faults.append(f"console: {message.text}")
+            faults.append(f"console: {message.text} at {message.location.get('url')}")
 
     def make(theme: str = "light", width: int = 1280, height: int = 900) -> Page:
         context = browser.new_context(

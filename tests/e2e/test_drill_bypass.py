@@ -6,7 +6,7 @@ import pytest
 from celery import Celery
 from playwright.sync_api import expect
 
-from tests.e2e.drills import LOADED_MS, SAFETY, SECOND, Drill, apply, look, open_incident
+from tests.e2e.drills import LOADED_MS, SAFETY, SECOND, Drill, acknowledge, apply, look, open_incident
 from tests.faults.clip_workers import ClipWorkers
 
 pytestmark = [pytest.mark.e2e, pytest.mark.long]
@@ -47,8 +47,7 @@ def test_a_bypass_is_suspended_pulled_and_deleted(live, new_page, sign_in):
         sign_in(page, SAFETY)
         open_incident(page, number)
         expect(page.locator("h1")).to_have_text("Safety bypass")
-        page.keyboard.press("a")
-        expect(page.locator(".incident-standing")).to_contain_text("Acknowledged", timeout=LOADED_MS)
+        acknowledge(page)
         look(page, "Suspend clips with faces")
         apply(page, "a clip got out", "15")
         assert service.row(FACES) == ("block",)

@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.e2e.drills import LOADED_MS, SAFETY, Drill, apply, look, open_incident
+from tests.e2e.drills import LOADED_MS, SAFETY, Drill, acknowledge, apply, look, open_incident
 from tests.faults.clip_workers import ClipWorkers
 
 pytestmark = [pytest.mark.e2e, pytest.mark.long]
@@ -35,8 +35,7 @@ def test_a_nan_storm_is_seen_and_its_prompts_are_refused(live, new_page, sign_in
 
             sign_in(page, SAFETY)
             open_incident(page, number)
-            page.keyboard.press("a")
-            expect(page.locator(".incident-standing")).to_contain_text("Acknowledged", timeout=LOADED_MS)
+            acknowledge(page)
             look(page, "Add a hard rule", pattern=PATTERN)
             apply(page, "these prompts blow up", "240")
             expect(page.locator(".timeline")).to_contain_text("Action run from here", timeout=LOADED_MS)

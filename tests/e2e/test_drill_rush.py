@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.e2e.drills import LOADED_MS, OPERATOR, Drill, apply, open_incident, resolve
+from tests.e2e.drills import LOADED_MS, OPERATOR, Drill, acknowledge, apply, open_incident, resolve
 
 pytestmark = [pytest.mark.e2e, pytest.mark.long]
 
@@ -37,8 +37,7 @@ def test_a_free_rush_is_seen_met_and_over(live, new_page, sign_in):
         page.goto("/operate/incidents/")
         page.get_by_role("link", name="Plus starvation in clips").first.click()
         open_incident(page, number)
-        page.keyboard.press("a")
-        expect(page.locator(".incident-standing")).to_contain_text("Acknowledged", timeout=LOADED_MS)
+        acknowledge(page)
         page.keyboard.press("1")
         expect(page.locator("#do")).to_contain_text("goes from weight 2 to 4", timeout=LOADED_MS)
         apply(page, "a free rush starves Plus", "2")

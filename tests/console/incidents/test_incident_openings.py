@@ -23,6 +23,8 @@ from generation import dispatch, finalization
 from generation.finalization import Ran
 from generation.models import Job
 from generation.scheduling.leases import lease_of
+from safety import incidents
+from safety.models import SafetyIncident
 from tests.console.people import operator
 from tests.generation.api_stage import media_folder, tenant
 from tests.generation.queueing import claim, idle_worker, submit, submit_many
@@ -248,6 +250,19 @@ def test_a_change_that_ended_at_its_time_is_a_line_unless_it_was_undone():
         after={},
     )
     assert "returned" not in {moment.what for moment in timeline.of(incident, now + timedelta(minutes=5))}
+
+
+def test_a_bypass_begins_with_the_record_of_what_was_found():
+    kind = SafetyIncident.Kind.RESCAN
+    found = incidents.open_incident(kind, "a scan", "found again", evidence={}, by="re-scan", text="found")
+    found.refresh_from_db()
+    bypass = opened("bypass", at=dispatch.clock() + timedelta(minutes=2))
+    assert (bypass.safety_incident, bypass.began_at > found.opened_at) == (found, True)
+    moments = timeline.of(bypass, dispatch.clock() + timedelta(minutes=3))
+    assert [(one.what, one.safety_incident) for one in moments][:2] == [
+        ("safety", found.pk),
+        ("opened", None),
+    ]
 
 
 def test_many_incidents_take_as_many_queries_as_one(django_assert_max_num_queries):
