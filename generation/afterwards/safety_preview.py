@@ -158,21 +158,27 @@ def has_frame(flip: Flip) -> bool:
         scan_id is not None
         and flip.frame_index is not None
         and flip.frame_class != FrameClass.CHILD_SAFETY
-        and _asset(Scan.objects.get(pk=scan_id)) is not None
+        and _file(scan_id) is not None
     )
 
 
 def blurred_frame(scan_id: int, index: int) -> bytes | None:
     """A frame of a delivered clip as a small blurred JPEG; None where the clip is not kept or may not be shown."""
+    path = _file(scan_id)
+    if path is None:
+        return None
+    with default_storage.open(path, "rb") as file:
+        picture = _frame(file.read(), index)
+    return _jpeg(picture) if picture is not None else None
+
+
+def _file(scan_id: int) -> str | None:
+    """Where the clip lies whose frames may be shown; None once it was taken from delivery, as after a re-scan."""
     scan = Scan.objects.filter(pk=scan_id, purpose=Scan.Purpose.FINAL).first()
     if scan is None or scan.verdicts.filter(frame_class=FrameClass.CHILD_SAFETY, score__gt=0).exists():
         return None
     asset = _asset(scan)
-    if asset is None or not default_storage.exists(asset.path):
-        return None
-    with default_storage.open(asset.path, "rb") as file:
-        picture = _frame(file.read(), index)
-    return _jpeg(picture) if picture is not None else None
+    return asset.path if asset is not None and default_storage.exists(asset.path) else None
 
 
 def _asset(scan: Scan) -> Asset | None:

@@ -115,7 +115,10 @@ def test_no_frame_is_shown_of_a_clip_that_is_gone_or_never_was(plus):
     job = delivered(plus)
     scan = Scan.objects.get(subject=str(job.pk), purpose="final")
     path = Asset.objects.get(job=job, role="video").path
+    change = ChangeScanPolicy("faces", "faces", "review")
+    (flip,) = safety_preview.effect(change, timezone.now()).groups[0].flips
     default_storage.delete(path)
+    assert not safety_preview.has_frame(flip)
     assert safety_preview.blurred_frame(scan.pk, 0) is None
     Job.objects.filter(pk=job.pk).update(deleted_at=timezone.now())
     assert safety_preview.blurred_frame(scan.pk, 0) is None
