@@ -23,8 +23,13 @@ django.setup()
 
 import pytest  # noqa: E402
 import redis  # noqa: E402
+from hypothesis import HealthCheck, settings  # noqa: E402
 
 from tests import scoring  # noqa: E402
+
+# How long an example takes says how busy the machine is, nothing of a property.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

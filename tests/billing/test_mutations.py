@@ -181,7 +181,7 @@ def found_is_enough(monkeypatch):
     settings.register_profile("planted", phases=[Phase.generate], derandomize=True)
     settings.load_profile("planted")
     yield
-    settings.load_profile("default")
+    settings.load_profile("patient")
 
 
 @pytest.mark.django_db
