@@ -7,6 +7,7 @@ from billing.models import Charge, SlaCredit
 from generation.models import Job, JobEvent, State
 
 SYNTHETIC = "synthetic"  # the source of jobs that Backlot makes itself, to see that all works; nobody is promised them
+CUSTOMERS = f"j.source <> '{SYNTHETIC}'"  # SQL over a job `j`: everybody else's
 
 
 def credit(job: Job, charge: Charge) -> SlaCredit | None:

@@ -25,7 +25,7 @@ LONGEST = timedelta(days=1)
 MOST = 500
 
 # Clips over their target row, whose row earns something; those that were credited are only counted.
-BREACHED = """
+BREACHED = f"""
 SELECT j.id, u.id, t.id, c.id IS NOT NULL AS credited
   FROM billing_usageevent u
   JOIN generation_job j ON j.hold_id = u.hold_id
@@ -37,7 +37,7 @@ SELECT j.id, u.id, t.id, c.id IS NOT NULL AS credited
        AND s.max_seconds >= (j.spec->>'seconds')::float AND s.effective_from <= j.queued_at
      ORDER BY s.model = '', s.max_seconds, s.effective_from DESC LIMIT 1) t ON true
   LEFT JOIN billing_slacredit c ON c.usage_event_id = u.id AND c.at <= %(at)s
- WHERE u.at >= %(since)s AND u.at < %(until)s AND u.operation = 'clip' AND j.source <> 'synthetic'
+ WHERE u.at >= %(since)s AND u.at < %(until)s AND u.operation = 'clip' AND {late_clips.CUSTOMERS}
    AND u.outcome IN ('delivered', 'failed', 'cancelled') AND t.credit_micro > 0
    AND j.finished_at - j.queued_at > make_interval(secs => t.target_s)
  ORDER BY u.organization_id, u.id LIMIT %(most)s

@@ -14,6 +14,7 @@ from django.db import connection
 from console.alarms.policy import catalog
 from console.alarms.policy.history import Counts, Measured, Recorded
 from console.health import WORKER_SEEN_S
+from generation.late_clips import CUSTOMERS
 from safety.scorer.client import Scorers, Unanswered
 
 STEP_S = 10
@@ -24,7 +25,7 @@ FIRST_LOOK = 200_000  # job events that the very first round looks back over
 LONGEST_S = 259_200
 SCORER_S = 2.0
 
-COUNTS = """
+COUNTS = f"""
 WITH ended AS (
   SELECT to_timestamp(floor(extract(epoch FROM e.at) / %(step)s) * %(step)s) AS step, e.from_state, e.to_state,
          j.id, j.kind, j.error_code, j.repeat_of_id, l.pool_id AS pool, l.tier_id AS tier,
@@ -38,7 +39,7 @@ WITH ended AS (
        WHERE e.to_state = 'delivered' AND j.kind = 'clip' AND s.tier_id = l.tier_id AND s.model IN ('', m.name)
          AND s.max_seconds >= (j.spec->>'seconds')::float AND s.effective_from <= j.queued_at
        ORDER BY s.model = '', s.max_seconds, s.effective_from DESC LIMIT 1) t ON true
-   WHERE e.id > %(after)s AND e.at >= %(since)s AND e.at < %(until)s AND j.source <> 'synthetic'
+   WHERE e.id > %(after)s AND e.at >= %(since)s AND e.at < %(until)s AND {CUSTOMERS}
      AND e.to_state IN ('delivered', 'failed', 'blocked', 'running')
 ), happened AS (
   SELECT to_timestamp(floor(extract(epoch FROM at) / %(step)s) * %(step)s) AS step, kind

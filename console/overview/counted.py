@@ -7,7 +7,8 @@ A condition is SQL over one change of state and its job, by the names of `CHANGE
 
 from dataclasses import dataclass
 
-CUSTOMERS = "j.source <> 'synthetic'"  # as generation/late_clips.py names Backlot's own
+from generation.late_clips import CUSTOMERS
+
 # A change of state `e`, its job `j`, lane `l`, model `m`; `took_ms` is the time in system of one that delivered, and
 # `target` the time promised for it. The clock stands still while a person decides (billing's late clips do the same).
 CHANGES = f"""

@@ -13,7 +13,6 @@ from console.overview.asked import FILTERS, iso
 from console.overview.counted import (
     BY_NAME,
     CHANGES,
-    CUSTOMERS,
     REASONS,
     RETRIED,
     RETRIES,
@@ -23,6 +22,7 @@ from console.overview.counted import (
     WAITING,
     WORDS,
 )
+from generation.late_clips import CUSTOMERS
 
 WAITED = "waited"
 LISTED = {**WORDS, WAITED: "Started, or waiting at the end"}

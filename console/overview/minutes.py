@@ -11,7 +11,6 @@ from django.db import connection
 from accounts.organizations import OWN
 from console.overview.counted import (
     CHANGES,
-    CUSTOMERS,
     REASONS,
     RETRIED,
     RETRIES,
@@ -23,6 +22,7 @@ from console.overview.counted import (
 from console.overview.policy.grains import MINUTE
 from console.overview.policy.spread import BOUNDS
 from generation.costs.measured import FATE
+from generation.late_clips import CUSTOMERS, SYNTHETIC
 
 STEP = "date_bin('1 minute', {moment}, timestamptz '2000-01-01 00:00+00')"
 LANE = "minute, pool, tier, model"
@@ -109,7 +109,7 @@ WITH change AS MATERIALIZED (
   UNION ALL
   SELECT {_minute_of("a.ended_at")}, l.pool_id, l.tier_id, m.name, 'own_ms', a.gpu_ms
     FROM accounts_organization o
-    JOIN generation_job j ON j.organization_id = o.id AND j.source = 'synthetic' AND j.kind IN ('clip', 'code')
+    JOIN generation_job j ON j.organization_id = o.id AND j.source = '{SYNTHETIC}' AND j.kind IN ('clip', 'code')
      AND j.created_at >= %(since)s::timestamptz - {LONGEST_ATTEMPT} AND j.created_at < %(until)s
     JOIN generation_attempt a ON a.job_id = j.id AND a.ended_at >= %(since)s AND a.ended_at < %(until)s
     JOIN generation_lane l ON l.slug = j.lane_id JOIN generation_registeredmodel m ON m.id = j.model_id

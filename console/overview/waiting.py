@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 
 from django.db import connection
 
-from console.overview.counted import CUSTOMERS
 from console.overview.policy.spread import BOUNDS, Spread
+from generation.late_clips import CUSTOMERS
 
 # Of a moment in the past only jobs that started (or ended) within a day after it are looked for; of the present, all.
 LOOKED_FOR = timedelta(days=1)

@@ -19,6 +19,7 @@ from django.db import connection
 
 from generation.costs import gpu_prices
 from generation.costs.gpu_prices import Price
+from generation.late_clips import SYNTHETIC
 
 MOST_ATTEMPTS = 10_000
 MOST_CREDITS = 10_000
@@ -62,7 +63,7 @@ told AS (
   SELECT *,
 {FATE}
   FROM within)
-SELECT pool, tier, CASE WHEN source = 'synthetic' THEN 'own' ELSE cause END, price.micro,
+SELECT pool, tier, CASE WHEN source = '{SYNTHETIC}' THEN 'own' ELSE cause END, price.micro,
        count(*), count(DISTINCT job_id), count(*) FILTER (WHERE arrived),
        sum(gpu_ms), sum(wasted_ms), sum(saved_ms),
        sum(ran) FILTER (WHERE stages ? 'denoise'),

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from accounts.overrides import effective, in_force
@@ -76,7 +76,6 @@ plain = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(plain, max_size=8), minutes)
 def test_each_value_is_the_baseline_or_the_newest_in_force(overrides, minute):
     now = at(minute)

@@ -234,7 +234,6 @@ def test_money_follows_the_model(db):
     quick = settings(
         max_examples=EXAMPLES,
         stateful_step_count=25,
-        deadline=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )
     run_state_machine_as_test(Money, settings=quick)

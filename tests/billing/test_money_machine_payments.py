@@ -197,6 +197,5 @@ def test_purchases_follow_the_model(db, settings):
 QUICK = settings(
     max_examples=8,
     stateful_step_count=25,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )

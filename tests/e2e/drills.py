@@ -8,12 +8,11 @@ from typing import Any
 
 from playwright.sync_api import Page, expect
 
-from tests.faults.conftest import Service
+from tests.faults.conftest import PATIENCE_S, Service
 from tests.live import Live
 
 OPERATOR, SAFETY = "operator@demo.backlot.local", "safety@demo.backlot.local"
 SECOND = "billing-admin-2@demo.backlot.local"  # gets the role of trust & safety for the time of a drill
-PATIENCE_S = 240.0
 LOADED_MS = 30_000  # two cores that make clips answer slowly
 SETTING = """
 INSERT INTO {table} ({column}, field, value, author_kind, author, reason, created_at, removed_by)

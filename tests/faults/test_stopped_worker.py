@@ -73,10 +73,8 @@ def test_stopped_while_it_denoises(service, workers, seconds):
     )  # none for step 20; all are gone with the job's folder
     attempts = service.attempts(clip)
     assert [row[0] for row in attempts] == ["lost", "delivered"]
-    assert attempts[0][1] in (
-        18,
-        19,
-    )  # whether it told of its last step before it stopped is a matter of moments
+    # Whether it told of its last step before it stopped is a matter of moments.
+    assert attempts[0][1] in (18, 19)
     assert attempts[0][2] == 0
     assert attempts[1][2] == 10
     assert attempts[1][3] != pid

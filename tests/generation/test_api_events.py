@@ -41,7 +41,7 @@ def test_what_ran_at_the_look_has_to_end_first():
     assert horizon.number == 12
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=1, max_size=40))
 def test_no_number_comes_at_or_below_the_horizon_whatever_the_order(steps):
     """Writers take a transaction id, then numbers, then end in any order; between them somebody looks."""

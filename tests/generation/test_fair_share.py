@@ -87,7 +87,7 @@ weights = st.floats(0.5, 16.0)
 costs = st.lists(st.integers(1, 60_000), min_size=1, max_size=40)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.dictionaries(
         st.sampled_from(["free", "plus", "pro", "enterprise"]), st.tuples(weights, costs), min_size=2
@@ -174,7 +174,7 @@ class Trace:
         book.view = replace(book.view, weight=weight)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.tuples(STEPS, st.sampled_from([0.0, 0.5, 0.8, 1.0, 1.0, 1.3, 2.0])), max_size=150))
 def test_the_bound_holds_while_weights_change_jobs_come_back_and_estimates_are_wrong(steps):
     trace = Trace()

@@ -5,7 +5,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from generation.policy.fleet_cost import bad_day, clip, published, sandbox
@@ -77,7 +77,6 @@ def test_what_can_not_be_asked(wrong):
 
 
 # Slow only on a machine that is busy.
-patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 questions = st.builds(
     Question,
     per_s=st.decimals("0.1", "500", places=2),
@@ -87,7 +86,6 @@ questions = st.builds(
 )
 
 
-@patient
 @given(questions, st.integers(0, 10_000_000))
 def test_a_higher_price_never_costs_less_and_needs_the_same_devices(question, more):
     dearer = answer(replace(question, gpu_hour_micro_dollars=question.gpu_hour_micro_dollars + more))
@@ -98,7 +96,6 @@ def test_a_higher_price_never_costs_less_and_needs_the_same_devices(question, mo
     assert found.month_micro_dollars == 730 * found.hour_micro_dollars
 
 
-@patient
 @given(questions, st.decimals("0", "100", places=1))
 def test_more_requests_or_a_tighter_target_or_fewer_hits_never_need_fewer_devices(question, more):
     found = answer(question)
@@ -108,7 +105,6 @@ def test_more_requests_or_a_tighter_target_or_fewer_hits_never_need_fewer_device
     assert answer(replace(question, cache_hits=fewer)).gpus >= found.gpus
 
 
-@patient
 @given(questions)
 def test_devices_are_the_least_that_suffice(question):
     effective = Fraction(question.per_s) * (1 - Fraction(question.cache_hits))
@@ -214,7 +210,6 @@ fleets = st.builds(
 )
 
 
-@patient
 @given(fleets)
 def test_nothing_is_negative_and_checkpoints_never_cost(fleet):
     found = bad_day.bad_day(fleet)
@@ -225,7 +220,6 @@ def test_nothing_is_negative_and_checkpoints_never_cost(fleet):
     assert min(found.background_hour, found.bypass_clips, found.breaches, found.starvation) >= 0
 
 
-@patient
 @given(fleets, st.integers(0, 5_000_000))
 def test_a_higher_price_of_a_device_never_makes_a_day_cheaper(fleet, more):
     found = bad_day.bad_day(fleet)

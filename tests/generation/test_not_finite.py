@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as some
 
 from accounts import actions, operations
@@ -51,7 +51,6 @@ def test_what_an_operator_has_looked_at_counts_no_more():
     assert len(speaks_against("w1", old + new, TERMS, NOW)) == 4
 
 
-@settings(deadline=None)
 @given(
     some.lists(some.tuples(some.sampled_from(["w1", "w2", "w3"]), some.sampled_from("abcdef")), max_size=30)
 )

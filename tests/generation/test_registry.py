@@ -1,7 +1,7 @@
 """What is registered: typed facts, shipped weights as candidates, and which precision a tier's jobs run at."""
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from accounts.models import TierTerms
@@ -49,7 +49,6 @@ def test_facts_that_are_wrong_are_refused_by_name(change, named):
         model_facts.read("clip", CLIP_FACTS | change, "bf16")
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)  # slow only on a machine that is busy
 @given(
     st.dictionaries(
         st.sampled_from(

@@ -185,7 +185,7 @@ def test_a_flood_gains_nothing_by_keys_or_by_small_jobs():
     assert whole.lane("plus").wait_p95_s < 60.0
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.integers(1, 6),
     st.integers(1, 200),

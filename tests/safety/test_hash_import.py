@@ -68,7 +68,6 @@ def test_what_is_no_list_gives_none(text):
     assert read(text).hashes == []
 
 
-@settings(deadline=None)
 @given(st.text(max_size=300))
 def test_no_text_breaks_the_reader(text):
     assert all(len(pdq_hex) == 64 for pdq_hex in read(text).hashes)
@@ -138,7 +137,7 @@ def test_removing_an_entry_removes_its_crops():
     assert scan_frames(crop[None], "p", 1).verdict == "pass"
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32), st.integers(0, 70))
 def test_a_radius_is_exact_to_the_bit(seed, flips):
     rng = np.random.default_rng(seed)

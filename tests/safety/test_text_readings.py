@@ -82,7 +82,7 @@ def test_look_alikes_fold_and_other_scripts_stay():
     assert plain_letters("夕焼け") == "夕焼け"
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(max_size=300))
 def test_any_text_can_be_read(text):
     forms = readings(text, costs())
@@ -93,7 +93,7 @@ def test_any_text_can_be_read(text):
 KNOWN = st.sampled_from(["red", "Ball", "over", "(grass)", "sunset,", "12", "left.", "The", "'quiet'"])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.tuples(KNOWN, st.sampled_from([" ", "  ", "\n"])), max_size=30))
 def test_the_short_way_for_texts_of_known_words_leaves_nothing_hidden(words):
     text = "".join(word + gap for word, gap in words)

@@ -1,4 +1,4 @@
-"""The caller's code jobs by their public ids, and what every contract's answer says of them under `backlot`."""
+"""The caller's code jobs by their public ids."""
 
 import re
 from uuid import UUID

@@ -5,7 +5,7 @@ from math import ceil
 
 import pytest
 from django.db import connection
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from console.overview.policy import budgets, grains, spread
@@ -21,7 +21,6 @@ def nearest_rank(found: list[int], share: float) -> int:
     return ordered[max(1, ceil(share * len(ordered))) - 1]
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a machine that stalls is no fault
 @given(parts, shares)
 def test_quantiles_of_merged_histograms_are_the_direct_ones_within_the_error(lists, share):
     together = [value for one in lists for value in one]
@@ -36,7 +35,6 @@ def test_quantiles_of_merged_histograms_are_the_direct_ones_within_the_error(lis
     assert abs(found - direct) <= spread.ERROR * direct + 1e-9
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a machine that stalls is no fault
 @given(parts)
 def test_the_order_of_merging_does_not_matter(lists):
     spreads = [spread.spread_of(one) for one in lists]
