@@ -2,35 +2,53 @@
 it, so that a point opens exactly what it counted. Jobs that Backlot makes itself, to see that all works, are no
 customer's: nothing here counts them.
 
-A condition is SQL over one change of state and its job, by the names of `CHANGES`. Nothing given by anybody is in it.
+A condition is SQL over one change of state and its job, by the names of `changes`. Nothing given by anybody is in it.
 """
 
+import re
 from dataclasses import dataclass
 
 from generation.late_clips import CUSTOMERS
 
-# A change of state `e`, its job `j`, lane `l`, model `m`; `took_ms` is the time in system of one that delivered, and
-# `target` the time promised for it. The clock stands still while a person decides (billing's late clips do the same).
-CHANGES = f"""
-  FROM generation_jobevent e
-  JOIN generation_job j ON j.id = e.job_id AND {CUSTOMERS}
-  JOIN generation_lane l ON l.slug = j.lane_id
-  JOIN generation_registeredmodel m ON m.id = j.model_id
+# What a condition may speak of beside a change of state `e`, its job `j`, lane `l` and model `m`, by its name there.
+# `clock.took_ms` is the time in system of one that delivered, `target` the time promised for it, `a` the attempt that a
+# job was handed back by. The clock stands still while a person decides (billing's late clips do the same).
+BESIDE = {
+    "clock": """
   LEFT JOIN LATERAL (
     SELECT r.at FROM generation_jobevent r
      WHERE e.from_state = 'review' AND r.job_id = e.job_id AND r.to_state = 'review' LIMIT 1) review ON true
   LEFT JOIN LATERAL (
     SELECT 1000 * extract(epoch FROM j.finished_at - j.queued_at - coalesce(e.at - review.at, interval '0'))
            AS took_ms) clock ON true
+""",
+    "target": """
   LEFT JOIN LATERAL (
     SELECT s.target_s FROM billing_slatarget s
      WHERE e.to_state = 'delivered' AND j.kind = 'clip' AND s.tier_id = l.tier_id AND s.model IN ('', m.name)
        AND s.max_seconds >= (j.spec->>'seconds')::float AND s.effective_from <= j.queued_at
      ORDER BY s.model = '', s.max_seconds, s.effective_from DESC LIMIT 1) target ON true
+""",
+    "a": """
   LEFT JOIN LATERAL (
     SELECT t.outcome, t.preempt_requested_at FROM generation_attempt t
      WHERE e.to_state = 'queued' AND e.from_state = 'running' AND t.fence = e.fence LIMIT 1) a ON true
-"""
+""",
+}
+
+
+def changes(speaking_of: str | None = None) -> str:
+    """Changes of state with all that a condition speaks of, as a FROM; with everything where none is given."""
+    beside = [
+        sql for name, sql in BESIDE.items() if speaking_of is None or re.search(rf"\b{name}\.", speaking_of)
+    ]
+    return f"""
+  FROM generation_jobevent e
+  JOIN generation_job j ON j.id = e.job_id AND {CUSTOMERS}
+  JOIN generation_lane l ON l.slug = j.lane_id
+  JOIN generation_registeredmodel m ON m.id = j.model_id
+  {"".join(beside)}"""
+
 
 DELIVERED = "e.to_state = 'delivered' AND e.from_state <> 'withdrawn'"
 ENDED = f"(({DELIVERED}) OR e.to_state IN ('failed', 'blocked', 'cancelled'))"

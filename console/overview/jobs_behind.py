@@ -12,7 +12,6 @@ from billing import spans
 from console.overview.asked import FILTERS, iso
 from console.overview.counted import (
     BY_NAME,
-    CHANGES,
     REASONS,
     RETRIED,
     RETRIES,
@@ -21,6 +20,7 @@ from console.overview.counted import (
     STARTED,
     WAITING,
     WORDS,
+    changes,
 )
 from generation.late_clips import CUSTOMERS
 
@@ -68,6 +68,14 @@ SOURCES = {
     WAITED: f"{STARTS} UNION ALL {WAITS}",
     RETRIED: TRIED,
 }
+# The whole list where it isn't too long: how many, beside each row of a page of it; with none, one row that says so.
+COUNTED = """
+WITH found AS MATERIALIZED (SELECT * FROM ({rows}) every_one LIMIT %(most)s),
+     page AS (SELECT job, at FROM found ORDER BY at DESC, job OFFSET %(offset)s LIMIT %(shown)s)
+SELECT counted.total, page.job, page.at FROM (SELECT count(*) AS total FROM found) counted LEFT JOIN page ON true
+ ORDER BY page.at DESC, page.job
+"""
+NEWEST = "SELECT job, at FROM ({rows}) found ORDER BY at DESC, job OFFSET %(offset)s LIMIT %(shown)s"
 COLUMNS = {"pool": "l.pool_id", "tier": "l.tier_id", "model": "m.name"}
 
 
@@ -127,26 +135,26 @@ def ask(given: Mapping[str, str], now: datetime, known: Mapping[str, Mapping[str
 
 
 def find(asked: Behind, now: datetime) -> Found:
-    """A page of the rows, and how many there are. Two queries; up to four where there are more than are counted."""
+    """A page of the rows, and how many there are. One query; up to four where there are more than are counted."""
     rows, values = _source(asked), _values(asked, now)
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT count(*) FROM (SELECT 1 FROM ({rows}) found LIMIT %(most)s) counted", values)  # noqa: S608
-        total = cursor.fetchone()[0]
-        page: list[tuple[UUID, datetime]] = []
-        for since in _back_from_the_end(asked, total):
-            cursor.execute(
-                f"SELECT job, at FROM ({rows}) found ORDER BY at DESC, job OFFSET %(offset)s LIMIT %(shown)s",  # noqa: S608
-                {**values, "since": since},
-            )
+        cursor.execute(COUNTED.format(rows=rows), values)
+        found = cursor.fetchall()
+        total, page = found[0][0], [(job, at) for _, job, at in found if job]
+        if total <= COUNTED_TO:
+            return Found(page, total)
+        for since in _back_from_the_end(asked):
+            cursor.execute(NEWEST.format(rows=rows), {**values, "since": since})
             page = cursor.fetchall()
-            if len(page) == SHOWN:
+            # What lies before `since` is older than all of these, where they are all behind it.
+            if len(page) == SHOWN and page[-1][1] >= since:
                 break
         return Found(page, total)
 
 
-def _back_from_the_end(asked: Behind, total: int) -> list[datetime]:
+def _back_from_the_end(asked: Behind) -> list[datetime]:
     """From when on the newest rows are looked for: of a span that holds very many, its end first."""
-    if total <= COUNTED_TO or asked.did in (WAITING, WAITED):
+    if asked.did == WAITING:
         return [asked.since]
     return [*(asked.until - (asked.until - asked.since) / part for part in (32, 4)), asked.since]
 
@@ -171,7 +179,7 @@ def _source(asked: Behind) -> str:
         return SOURCES[asked.did].format(only=only)
     if asked.reason and asked.did in REASONS:
         only += f" AND {REASONS[asked.did]} = %(reason)s"
+    only = f"{BY_NAME[asked.did].condition} {only}"
     return f"""
-      SELECT j.id AS job, e.at {CHANGES}
-       WHERE e.at >= %(since)s AND e.at < %(until)s AND {BY_NAME[asked.did].condition} {only}
+      SELECT j.id AS job, e.at {changes(only)} WHERE e.at >= %(since)s AND e.at < %(until)s AND {only}
     """  # noqa: S608  conditions are from this code, values are bound

@@ -10,7 +10,6 @@ from django.db import connection
 
 from accounts.organizations import OWN
 from console.overview.counted import (
-    CHANGES,
     REASONS,
     RETRIED,
     RETRIES,
@@ -18,6 +17,7 @@ from console.overview.counted import (
     SLOW_START_S,
     STARTED,
     WHATS,
+    changes,
 )
 from console.overview.policy.grains import MINUTE
 from console.overview.policy.spread import BOUNDS
@@ -51,7 +51,7 @@ WITH change AS MATERIALIZED (
          e.to_state, j.error_code, j.hold_id, j.charge_micro, j.stages, j.screening, clock.took_ms,
          1000 * extract(epoch FROM j.started_at - j.queued_at) AS wait_ms, {_BECAUSE},
          {_FLAGS}
-  {CHANGES}
+  {changes()}
    WHERE e.at >= %(since)s AND e.at < %(until)s
      AND (e.from_state = '' OR (e.from_state = 'running' AND e.to_state = 'queued')
           OR e.to_state IN ('delivered', 'failed', 'blocked', 'cancelled', 'withdrawn'))
