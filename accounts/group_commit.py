@@ -14,8 +14,7 @@ from django.db import InterfaceError, OperationalError, connection
 
 Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
-# After these nobody knows whether the transaction was committed: doing it again might do it twice.
-UNKNOWN = (OperationalError, InterfaceError)
+GONE = ("08", "57")  # classes of SQLSTATE: the connection broke, the server was stopped
 
 
 class _Call(Generic[Asked, Answer]):
@@ -71,13 +70,11 @@ class GroupCommit(Generic[Asked, Answer]):
             answers = self._carry_out([first.asked, *(other.asked for other in others)])
             for other, answer in zip(others, answers[1:], strict=True):
                 other.answer = [answer]
-        except UNKNOWN as problem:
-            for other in others:
-                other.problem = problem
-            raise
-        except Exception:
-            # One of them can't be carried out, so none was: each is tried alone and meets its own problem.
-            if not others:
+        except Exception as problem:
+            # Where one of them can't be carried out, none was: each is tried alone and meets its own problem.
+            if not others or _may_be_done(problem):
+                for other in others:
+                    other.problem = problem
                 raise
             answers = None
         finally:
@@ -96,3 +93,9 @@ class GroupCommit(Generic[Asked, Answer]):
             leader = queue.popleft()
         leader.leads = True
         leader.woken.set()
+
+
+def _may_be_done(problem: Exception) -> bool:
+    """The connection was lost, maybe while the commit was under way: to do it again might be to do it twice."""
+    state = getattr(problem.__cause__, "sqlstate", None)
+    return isinstance(problem, (OperationalError, InterfaceError)) and (state is None or state[:2] in GONE)
