@@ -87,7 +87,7 @@ def _submit(
     lane = routing.lane_for(weighed.lanes, weighed.model, weighed.spec.precision)
     repeats = _repeated(caller, weighed, fields)
     if repeats is None:
-        overload.require_room(lane, caller.organization.pk, weighed.model, weighed.gpu_ms, now)
+        overload.require_room(weighed.crowd, lane, weighed.model, weighed.gpu_ms, now)
     with input_images.kept(fields.get("input_reference")) as picture:
         return _admitted(
             _Asked(

@@ -12,7 +12,7 @@ from generation import registry, specs
 from generation.code.spec import code_spec
 from generation.models import Kind, RegisteredModel
 from generation.policy import cost
-from generation.scheduling import calibration, routing
+from generation.scheduling import calibration, overload, routing
 from generation.specs import ClipSpec, CodeSpec
 
 
@@ -27,6 +27,7 @@ class Weighed:
     units_micro: int
     gpu_ms: int
     lanes: list[tuple]
+    crowd: overload.Crowd
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class _Grounds:
     calibrated: list[tuple]
     lanes: list[tuple]
     doubts: list[tuple]
+    crowd: overload.Crowd
 
 
 def weigh_clip(caller: Caller, fields: Mapping[str, Any], now: datetime) -> Weighed:
@@ -63,20 +65,23 @@ def _weighed(grounds: _Grounds, spec: ClipSpec | CodeSpec, units: int, gpu_ms: i
     model = grounds.model
     registry.require_loadable(model, spec.precision, grounds.doubts)
     gpu_ms = calibration.gpu_ms(grounds.calibrated, model, units, gpu_ms)
-    return Weighed(model.kind, model, grounds.terms, spec, units, gpu_ms, grounds.lanes)
+    return Weighed(model.kind, model, grounds.terms, spec, units, gpu_ms, grounds.lanes, grounds.crowd)
 
 
 def _grounds(caller: Caller, fields: Mapping[str, Any], kind: str, now: datetime) -> _Grounds:
-    """The model, the terms, the calibrations and the lanes that a request is weighed by, in one round trip."""
+    """All that a request is weighed by, and what waits where it may go, in one round trip."""
     organization = caller.organization.pk
-    models, terms, calibrated, lanes, doubts = batch.read(
+    models, terms, calibrated, lanes, doubts, *crowd = batch.read(
         [
             registry.active(kind),
             tiers.in_force(organization, now),
             calibration.of_active(kind, now),
             routing.lanes_of(organization, kind, now),
             registry.doubtful(kind),
+            *overload.crowd_of(organization, kind, now),
         ]
     )
     model = registry.pick(models, fields.get("model") or None, kind)
-    return _Grounds(model, tiers.read(terms, organization, now), calibrated, lanes, doubts)
+    return _Grounds(
+        model, tiers.read(terms, organization, now), calibrated, lanes, doubts, overload.Crowd(*crowd)
+    )
