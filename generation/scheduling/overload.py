@@ -30,11 +30,13 @@ WITH mine AS (
    WHERE p.kind = %s AND l.tier_id = (SELECT e.tier_id FROM accounts_enrollment e
                                        WHERE e.organization_id = %s AND e.effective_from <= %s
                                        ORDER BY e.effective_from DESC, e.id DESC LIMIT 1))
-SELECT m.slug, o.lane_id, sum(CASE WHEN o.lane_id = m.slug AND o.organization_id <> %s
-                                   THEN least(o.waiting, m.jobs + 1) ELSE o.waiting END)::bigint
-  FROM mine m JOIN generation_lane l ON l.pool_id = m.pool_id
-  JOIN generation_laneorganization o ON o.lane_id = l.slug AND o.waiting > 0
- GROUP BY m.slug, o.lane_id
+SELECT m.slug, c.lane_id, c.jobs
+  FROM mine m CROSS JOIN LATERAL (
+    SELECT o.lane_id, sum(CASE WHEN o.lane_id = m.slug AND o.organization_id <> %s
+                               THEN least(o.waiting, m.jobs + 1) ELSE o.waiting END)::bigint AS jobs
+      FROM generation_laneorganization o
+     WHERE o.waiting > 0 AND o.lane_id = ANY (ARRAY(SELECT slug FROM generation_lane WHERE pool_id = m.pool_id))
+     GROUP BY o.lane_id) AS c
 """
 SLOTS = """
 SELECT pool_id, sum(slots)::bigint FROM generation_worker
