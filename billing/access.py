@@ -25,13 +25,6 @@ from billing.snapshots import Opened
 
 refusal, find_decision = decisions.refusal, decisions.find
 
-_LAYER_OF = {
-    Account.Kind.ALLOWANCE: waterfall.ALLOWANCE,
-    Account.Kind.PROMOTIONAL: waterfall.PROMOTIONAL,
-    Account.Kind.PURCHASED: waterfall.PURCHASED,
-    Account.Kind.OVERAGE: waterfall.OVERAGE,
-}
-
 
 @dataclass(frozen=True)
 class AccessRequest:
@@ -44,6 +37,10 @@ class AccessRequest:
     subject: str
     units_micro: int
     model: str
+
+    def asked_at(self, now: datetime) -> snapshots.Asked:
+        who = (self.organization_id, self.user_id, self.api_key_id)
+        return snapshots.Asked(*who, self.operation, self.subject, now)
 
 
 @dataclass(frozen=True)
@@ -76,6 +73,20 @@ def nothing_else(decision: Decision) -> Sequence[batch.Statement]:
     return ()
 
 
+@dataclass(frozen=True)
+class Question:
+    """A request with what `decide_and_hold` is told of it."""
+
+    request: AccessRequest
+    terms: TierTerms
+    now: datetime
+    top_up_tried: bool = False
+    with_hold: Callable[[Decision], Sequence[batch.Statement]] = nothing_else
+
+    def asked(self) -> snapshots.Asked:
+        return self.request.asked_at(self.now)
+
+
 def quote(
     organization_id: int,
     units_micro: int,
@@ -92,11 +103,11 @@ def quote(
     `NoPrice` and `NoTerms` where there are none.
     """
     terms = terms or tiers.terms_for(organization_id, now)
-    looked = snapshots.look(organization_id, user_id, api_key_id, operation, now)
+    looked = snapshots.look(snapshots.Asked(organization_id, user_id, api_key_id, operation, "", now))
     price, caps = _price_and_caps(looked, operation, terms)
     books = preview(looked.books, caps, now, looked.facts.overage_limit or 0)
     asked = waterfall.Request(units_micro, pricing.amount_micro(units_micro, price.micro_per_unit))
-    verdict = waterfall.decide(_snapshot(looked, terms, caps, now, api_key_id), asked)
+    verdict = waterfall.decide(snapshots.snapshot(looked, terms, caps, now, api_key_id), asked)
     return Quote(asked.amount, units_micro, price, verdict, books.available)
 
 
@@ -116,24 +127,29 @@ def decide_and_hold(
     the decision that holds for it; with other contents it raises `ApiError` idempotency_key_reused. What `with_hold`
     answers for an allowed decision, with its hold, is written in the same round trip as the hold.
     """
-    opened = snapshots.open_for(
-        request.organization_id, request.user_id, request.api_key_id, request.operation, request.subject, now
+    return decide_each([Question(request, terms, now, top_up_tried, with_hold)])[0]
+
+
+def decide_each(questions: Sequence[Question]) -> list[Decision]:
+    """As `decide_and_hold` for several requests of one organization, under one lock: each is decided upon what those
+    before it left, and all are written in one round trip."""
+    pairs = list(
+        zip(questions, snapshots.open_for([question.asked() for question in questions]), strict=True)
     )
-    if opened.facts.held_before is not None:
-        return _held_before(request, opened.facts.held_before)
-    price, caps = _price_and_caps(opened, request.operation, terms)
-    ledger.roll(opened.books, caps, at=now, overage_limit=opened.facts.overage_limit or 0)
-    asked = waterfall.Request(
-        request.units_micro, pricing.amount_micro(request.units_micro, price.micro_per_unit)
-    )
-    snapshot = _snapshot(opened, terms, caps, now, request.api_key_id)
-    if top_up_tried:
-        snapshot = replace(snapshot, top_up_micro=None)
-    verdict = waterfall.decide(snapshot, asked)
-    decision = _decision(request, terms, price, asked, verdict, _remaining(opened.books, verdict, asked), now)
-    if verdict.allowed:
-        return _allow(opened, decision, verdict, now, with_hold)
-    return _refuse(opened, decision, verdict, now)
+    _roll([pair for pair in pairs if pair[1].facts.held_before is None])
+    group = _Group()
+    made = [group.decide(*pair) for pair in pairs]
+    group.write()
+    return made
+
+
+def _roll(pairs: Sequence[tuple[Question, Opened]]) -> None:
+    """Post what is due before any of these; the books are the same for all."""
+    if not pairs:
+        return
+    question, opened = max(pairs, key=lambda pair: pair[0].now)
+    _, caps = _price_and_caps(opened, question.request.operation, question.terms)
+    ledger.roll(opened.books, caps, at=question.now, overage_limit=opened.facts.overage_limit or 0)
 
 
 @transaction.atomic
@@ -151,17 +167,18 @@ def turn_away(
     Nothing is locked, held or taken, not even from the rate. Of one `cause` an organization's and key's first refusal
     of a minute is stored; the rest of that minute's only count and are explained by that one, which is returned.
     """
-    who = (request.organization_id, request.user_id, request.api_key_id)
-    looked = snapshots.look(*who, request.operation, now)
+    looked = snapshots.look(request.asked_at(now))
     price, caps = _price_and_caps(looked, request.operation, terms)
     books = preview(looked.books, caps, now, looked.facts.overage_limit or 0)
     asked = waterfall.Request(
         request.units_micro, pricing.amount_micro(request.units_micro, price.micro_per_unit)
     )
     verdict = waterfall.turn_away(
-        _snapshot(looked, terms, caps, now, request.api_key_id), asked, layer, refusal
+        snapshots.snapshot(looked, terms, caps, now, request.api_key_id), asked, layer, refusal
     )
-    decision = _decision(request, terms, price, asked, verdict, _remaining(books, verdict, asked), now)
+    decision = _decision(
+        request, terms, price, asked, verdict, snapshots.remaining(books, verdict, asked), now
+    )
     (((first,),),) = batch.run([decisions.counted_refusal(decision, cause)])
     if first == decision.pk:
         batch.run([decisions.insertion(decision)])
@@ -191,59 +208,96 @@ def _held_before(request: AccessRequest, decision_id: UUID) -> Decision:
     return first
 
 
-def _allow(
-    opened: Opened,
-    decision: Decision,
-    verdict: waterfall.Verdict,
-    now: datetime,
-    with_hold: Callable[[Decision], Sequence[batch.Statement]],
-) -> Decision:
-    books, facts = opened.books, opened.facts
-    credits_before = _own_credits(books)
-    decision.hold_taken, writing = ledger.hold(
-        books,
-        verdict.takes,
-        decision=decision,
-        at=now,
-        number=facts.hold_number,
-    )
-    threshold = books.wallet.low_balance_micro
-    threshold = facts.low_balance_micro if threshold is None else threshold
-    low = not books.wallet.low_balance_told and _own_credits(books) < threshold <= credits_before
-    books.wallet.low_balance_told = books.wallet.low_balance_told or low
-    written = batch.run(
-        [
+class _Group:
+    """Decisions under one lock: what they took so far, what they will write, and what is told once it is written."""
+
+    def __init__(self) -> None:
+        self._taken = snapshots.Taken()
+        self._statements: list[batch.Statement] = []
+        self._keeping: list[batch.Statement] = []
+        self._written: list[Callable[[list[list[tuple]]], None]] = []
+
+    def decide(self, question: Question, opened: Opened) -> Decision:
+        request, terms, now = question.request, question.terms, question.now
+        if opened.facts.held_before is not None:
+            return _held_before(request, opened.facts.held_before)
+        opened = opened.after(self._taken)
+        price, caps = _price_and_caps(opened, request.operation, terms)
+        asked = waterfall.Request(
+            request.units_micro, pricing.amount_micro(request.units_micro, price.micro_per_unit)
+        )
+        snapshot = snapshots.snapshot(opened, terms, caps, now, request.api_key_id)
+        if question.top_up_tried:
+            snapshot = replace(snapshot, top_up_micro=None)
+        verdict = waterfall.decide(snapshot, asked)
+        remaining = snapshots.remaining(opened.books, verdict, asked)
+        decision = _decision(request, terms, price, asked, verdict, remaining, now)
+        if verdict.allowed:
+            self._allow(opened, decision, verdict, question)
+        else:
+            self._refuse(opened, decision, verdict, now)
+        return decision
+
+    def write(self) -> None:
+        """One round trip. The wallet's own row is written once, as the last decision left it."""
+        statements = self._statements + self._keeping
+        found = batch.run(statements) if statements else []
+        for written in self._written:
+            written(found)
+
+    def _allow(
+        self, opened: Opened, decision: Decision, verdict: waterfall.Verdict, question: Question
+    ) -> None:
+        books, facts, now = opened.books, opened.facts, question.now
+        credits_before = _own_credits(books)
+        hold, writing = ledger.hold(books, verdict.takes, decision=decision, at=now, number=facts.hold_number)
+        decision.hold_taken = hold
+        threshold = books.wallet.low_balance_micro
+        threshold = facts.low_balance_micro if threshold is None else threshold
+        left = _own_credits(books)
+        low = not books.wallet.low_balance_told and left < threshold <= credits_before
+        books.wallet.low_balance_told = books.wallet.low_balance_told or low
+        self._keeping = [
+            snapshots.keep(books.wallet, verdict.rate_tat, decision.api_key_id, verdict.key_tat, now)
+        ]
+        place = len(self._statements) + 1
+        counting = budgets.count(opened.budgets, decision.quote_micro, now)
+        self._statements += [
             decisions.insertion(decision),
             *writing,
-            *budgets.count(opened.budgets, decision.quote_micro, now),
-            snapshots.keep(books.wallet, verdict.rate_tat, decision.api_key_id, verdict.key_tat, now),
-            *with_hold(decision),
+            *counting,
+            *question.with_hold(decision),
         ]
-    )
-    ((_, decision.hold_taken.expires_at),) = written[1]
-    decision._state.adding = decision.hold_taken._state.adding = False
-    budgets.tell(decision.organization_id, opened.budgets, decision.quote_micro, now)
-    if low:
-        _tell_low(decision, _own_credits(books), threshold)
-    return decision
+        self._taken.hold(opened, decision.units_micro, decision.quote_micro)
 
+        def written(found: list[list[tuple]]) -> None:
+            ((_, hold.expires_at),) = found[place]
+            decision._state.adding = hold._state.adding = False
+            budgets.tell(decision.organization_id, opened.budgets, decision.quote_micro, now)
+            if low:
+                _tell_low(decision, left, threshold)
 
-def _refuse(opened: Opened, decision: Decision, verdict: waterfall.Verdict, now: datetime) -> Decision:
-    """Store why. A rate's refusals after a minute's first only count, and are explained by that one."""
-    decision.top_up_helps = verdict.top_up_helps
-    writing = []
-    if decision.code == "rate_limit_exceeded":
-        first = opened.facts.refused_this_minute
-        decision.pk = first or decision.pk
-        writing = [] if first else [decisions.insertion(decision)]
-        writing.append(decisions.counted_refusal(decision))
-    else:
-        writing = [decisions.insertion(decision)]
-    batch.run(writing)
-    decision._state.adding = False
-    if decision.code == "budget_exceeded":
-        budgets.tell_refused(decision.organization_id, opened.budgets, decision.quote_micro, now)
-    return decision
+        self._written.append(written)
+
+    def _refuse(self, opened: Opened, decision: Decision, verdict: waterfall.Verdict, now: datetime) -> None:
+        """Store why. A rate's refusals after a minute's first only count, and are explained by that one."""
+        decision.top_up_helps = verdict.top_up_helps
+        if decision.code == "rate_limit_exceeded":
+            minute = (decision.api_key_id, now.replace(second=0, microsecond=0))
+            first = opened.facts.refused_this_minute or self._taken.refused.get(minute)
+            decision.pk = first or decision.pk
+            self._taken.refused[minute] = decision.pk
+            self._statements += [] if first else [decisions.insertion(decision)]
+            self._statements.append(decisions.counted_refusal(decision))
+        else:
+            self._statements.append(decisions.insertion(decision))
+
+        def written(_: list[list[tuple]]) -> None:
+            decision._state.adding = False
+            if decision.code == "budget_exceeded":
+                budgets.tell_refused(decision.organization_id, opened.budgets, decision.quote_micro, now)
+
+        self._written.append(written)
 
 
 def _own_credits(books: Books) -> int:
@@ -263,53 +317,6 @@ def _tell_low(decision: Decision, left: int, threshold: int) -> None:
         link="/credits/",
         detail={"left_micro": left, "threshold_micro": threshold},
     )
-
-
-def _snapshot(
-    opened: Opened, terms: TierTerms, caps: allowance.Caps, now: datetime, api_key_id: int | None
-) -> waterfall.Snapshot:
-    books, facts = opened.books, opened.facts
-    state = books.allowance_state()
-    renews_at, renews_to = allowance.next_day(state, caps)
-    per_key = None if api_key_id is None else terms.requests_per_minute_key
-    return waterfall.Snapshot(
-        now=now,
-        limits=waterfall.Limits(
-            terms.requests_per_minute, terms.max_open, terms.units_in_flight_micro, per_key
-        ),
-        rate_tat=books.wallet.rate_tat,
-        open_jobs=facts.open_jobs,
-        units_in_flight_micro=facts.units_in_flight_micro,
-        buckets=tuple(_bucket(account, books) for account in books.buckets()),
-        next_allowance_at=renews_at if renews_to else None,
-        next_allowance=renews_to,
-        key_tat=snapshots.key_tat(books.wallet, api_key_id),
-        budgets=tuple(one.standing for one in opened.budgets),
-        top_up_micro=facts.top_up_micro,
-    )
-
-
-def _bucket(account: Account, books: Books) -> waterfall.Bucket:
-    limit = None
-    if account.kind == Account.Kind.ALLOWANCE:
-        limit = books.allowance_state().granted
-    elif account.kind == Account.Kind.OVERAGE:
-        limit = books.wallet.overage_granted
-    return waterfall.Bucket(
-        _LAYER_OF[account.kind], account.pk, account.balance, limit, expires_at=account.expires_at
-    )
-
-
-def _remaining(books: Books, verdict: waterfall.Verdict, asked: waterfall.Request) -> dict[str, int]:
-    """Micro-credits per bucket, available and held, once the decision is carried out."""
-    shown = [layer for layer in waterfall.ORDER if layer != waterfall.OVERAGE or books.wallet.overage_granted]
-    left = dict.fromkeys(shown, 0)
-    for account in books.buckets():
-        left[_LAYER_OF[account.kind]] += account.balance
-    for take in verdict.takes:
-        left[take.layer] -= take.amount
-    held = books.held + (asked.amount if verdict.allowed else 0)
-    return {**left, "available": sum(left.values()), "held": held}
 
 
 def _decision(

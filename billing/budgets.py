@@ -5,7 +5,6 @@ month in UTC; work counts for the month in which it was admitted.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 from django.db import connection, transaction
@@ -25,13 +24,17 @@ from billing.models import Budget, BudgetMonth, Decision, Notice
 Scope = Budget.Scope
 
 APPLYING = """
-SELECT b.id, b.scope, b.amount_micro, b.soft_percent, b.hard_stop, m.id, m.used_micro
+SELECT b.id, b.scope, b.amount_micro, b.soft_percent, b.hard_stop, m.used_micro
   FROM billing_budget b LEFT JOIN billing_budgetmonth m ON m.budget_id = b.id AND m.month = %s
  WHERE b.organization_id = %s AND b.removed_at IS NULL
    AND (b.scope = 'organization' OR b.user_id = %s OR b.api_key_id = %s)
  ORDER BY array_position(ARRAY['organization', 'member', 'key'], b.scope::text)
 """
-COUNT = "UPDATE billing_budgetmonth SET used_micro = used_micro + %s WHERE id = ANY(%s)"
+COUNT = """
+INSERT INTO billing_budgetmonth (budget_id, month, used_micro)
+SELECT b.budget, %s, b.used + %s FROM unnest(%s::bigint[], %s::bigint[]) AS b (budget, used)
+ON CONFLICT (budget_id, month) DO UPDATE SET used_micro = billing_budgetmonth.used_micro + %s
+"""
 
 # What a month came to from its records: captured, or held while it is open, whatever was refunded later. The month is
 # summed once by member and key, however many budgets ask.
@@ -50,14 +53,6 @@ SELECT a.id, coalesce(sum(s.used), 0)
 """
 
 
-@dataclass(frozen=True)
-class Counted:
-    """A budget as a decision finds it, and the row that counts it; None where the month has none yet."""
-
-    standing: Standing
-    month_id: int | None
-
-
 def month_of(at: datetime) -> date:
     return at.astimezone(UTC).date().replace(day=1)
 
@@ -69,15 +64,14 @@ def applying(
     return APPLYING, (month_of(at), organization_id, user_id, api_key_id)
 
 
-def counted(rows: Iterable[tuple], at: datetime) -> list[Counted]:
+def counted(rows: Iterable[tuple], at: datetime) -> list[Standing]:
     """The budgets of a request as they stand; a month's first look adds up what there was before the budget."""
     renews_at = overage.ends_at(month_of(at))
     found = []
-    for number, scope, amount, soft, hard, month_id, used in rows:
+    for number, scope, amount, soft, hard, used in rows:
         if used is None:
             used = used_micro(Budget.objects.get(pk=number), month_of(at))
-        standing = Standing(scope, number, amount, used, hard, renews_at, soft)
-        found.append(Counted(standing, month_id))
+        found.append(Standing(scope, number, amount, used, hard, renews_at, soft))
     return found
 
 
@@ -92,15 +86,13 @@ def _used(numbers: list[int], month: date) -> dict[int, int]:
         return {number: int(used) for number, used in cursor.fetchall()}
 
 
-def count(found: Iterable[Counted], amount: int, at: datetime) -> list[batch.Statement]:
-    """The statements that add a hold to its budgets. A month's row is made at its first use."""
-    ids = [one.month_id or _month_row(one.standing, at) for one in found]
-    return [(COUNT, (amount, ids))] if ids and amount else []
-
-
-def _month_row(standing: Standing, at: datetime) -> int:
-    month = month_of(at)
-    return BudgetMonth.objects.create(budget_id=standing.number, month=month, used_micro=standing.used).pk
+def count(found: Iterable[Standing], amount: int, at: datetime) -> list[batch.Statement]:
+    """The statement that adds a hold to its budgets. A month's row is made at its first use."""
+    found = list(found)
+    if not found or not amount:
+        return []
+    numbers, used = [one.number for one in found], [one.used for one in found]
+    return [(COUNT, (month_of(at), amount, numbers, used, amount))]
 
 
 def give_back(decision: Decision, amount: int) -> None:
@@ -122,9 +114,9 @@ def give_back(decision: Decision, amount: int) -> None:
     counted_there.update(used_micro=Greatest(0, F("used_micro") - amount))
 
 
-def tell(organization_id: int, found: Iterable[Counted], amount: int, at: datetime) -> None:
+def tell(organization_id: int, found: Iterable[Standing], amount: int, at: datetime) -> None:
     """Tell of a budget that this hold brings over its soft share, or to its end; once per month and threshold."""
-    for standing in (one.standing for one in found):
+    for standing in found:
         before, after = standing.used, standing.used + amount
         if before < standing.limit <= after:
             _tell(organization_id, standing, Notice.Kind.BUDGET_REACHED, 100, after, at)
@@ -132,9 +124,9 @@ def tell(organization_id: int, found: Iterable[Counted], amount: int, at: dateti
             _tell(organization_id, standing, Notice.Kind.BUDGET_ALERT, standing.soft_percent, after, at)
 
 
-def tell_refused(organization_id: int, found: Iterable[Counted], amount: int, at: datetime) -> None:
+def tell_refused(organization_id: int, found: Iterable[Standing], amount: int, at: datetime) -> None:
     """Tell of the budget that stopped a request; once per month."""
-    for standing in (one.standing for one in found):
+    for standing in found:
         if standing.hard_stop and standing.used + amount > standing.limit:
             _tell(organization_id, standing, Notice.Kind.BUDGET_REACHED, 100, standing.used, at)
 

@@ -1,15 +1,19 @@
-"""Everything that a decision depends on, read under the lock on the wallet in one round trip."""
+"""Everything that decisions depend on, read under the lock on the wallet in one round trip."""
 
 import json
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
 from accounts import batch
-from billing import budgets
+from accounts.models import TierTerms
+from billing import allowance, budgets, waterfall
 from billing.books import Books, wallet_for, with_standing
+from billing.limits import Budget
 from billing.models import Account, Operation, PriceVersion, Wallet
 from billing.prices import NoPrice
 
@@ -50,37 +54,75 @@ SELECT DISTINCT ON (operation) id, operation, micro_per_unit, micro_per_credit, 
 """
 FACTS = """
 SELECT o.jobs, o.units,
-       (SELECT h.decision_id FROM billing_hold h WHERE h.organization_id = %s AND h.subject = %s),
        (SELECT c.limit_month_micro FROM billing_overagecontract c
          WHERE c.organization_id = %s AND c.effective_from <= %s ORDER BY c.effective_from DESC LIMIT 1),
        (SELECT k.credits_micro FROM billing_autotopup t JOIN billing_creditpack k ON k.slug = t.pack_slug
          WHERE t.organization_id = %s AND t.state = 'on' AND k.on_sale AND k.effective_from <= %s
          ORDER BY k.effective_from DESC LIMIT 1),
        (SELECT s.low_balance_micro FROM billing_billingsettings s
-         WHERE s.effective_from <= %s ORDER BY s.effective_from DESC LIMIT 1),
+         WHERE s.effective_from <= %s ORDER BY s.effective_from DESC LIMIT 1)
+  FROM (SELECT count(*) AS jobs, coalesce(sum(units_micro), 0)::bigint AS units
+          FROM billing_hold WHERE organization_id = %s AND state = 'open') o
+"""
+OWN = """
+SELECT (SELECT h.decision_id FROM billing_hold h WHERE h.organization_id = %s AND h.subject = %s),
        (SELECT r.decision_id FROM billing_raterefusals r WHERE r.organization_id = %s
            AND r.minute = date_trunc('minute', %s::timestamptz) AND r.api_key_id IS NOT DISTINCT FROM %s
            AND r.cause = 'rate_limit_exceeded'),
        {number}
-  FROM (SELECT count(*) AS jobs, coalesce(sum(units_micro), 0)::bigint AS units
-          FROM billing_hold WHERE organization_id = %s AND state = 'open') o
 """
 DRAWN, NOT_DRAWN = "nextval('billing_hold_id_seq')", "0"
 KEEP = "UPDATE billing_wallet SET rate_tat = %s, key_rates = %s, low_balance_told = %s WHERE organization_id = %s"
 
 
+_LAYER_OF = {
+    Account.Kind.ALLOWANCE: waterfall.ALLOWANCE,
+    Account.Kind.PROMOTIONAL: waterfall.PROMOTIONAL,
+    Account.Kind.PURCHASED: waterfall.PURCHASED,
+    Account.Kind.OVERAGE: waterfall.OVERAGE,
+}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a snapshot is taken for; `subject` is empty where nothing will be held."""
+
+    organization_id: int
+    user_id: int | None
+    api_key_id: int | None
+    operation: str
+    subject: str
+    at: datetime
+
+
 @dataclass(frozen=True)
 class Facts:
-    """`hold_number` is drawn for this decision alone."""
+    """What is true of the organization, and of one request alone; `hold_number` is drawn for its decision alone."""
 
     open_jobs: int
     units_in_flight_micro: int
-    held_before: UUID | None  # the decision that holds for this subject
     overage_limit: int | None
     top_up_micro: int | None
     low_balance_micro: int
+    held_before: UUID | None  # the decision that holds for this subject
     refused_this_minute: UUID | None  # the decision of the minute's first refusal by rate
     hold_number: int
+
+
+@dataclass
+class Taken:
+    """What the earlier decisions under one lock took, of which the later ones' facts don't know yet."""
+
+    jobs: int = 0
+    units_micro: int = 0
+    used: Counter[int] = field(default_factory=Counter)  # micro-credits by budget
+    refused: dict[tuple, UUID] = field(
+        default_factory=dict
+    )  # a minute's first refusal by rate, by key and minute
+
+    def hold(self, opened: "Opened", units_micro: int, amount: int) -> None:
+        self.jobs, self.units_micro = self.jobs + 1, self.units_micro + units_micro
+        self.used.update({budget.number: amount for budget in opened.budgets})
 
 
 @dataclass(frozen=True)
@@ -88,7 +130,7 @@ class Opened:
     books: Books
     prices: dict[str, PriceVersion]
     facts: Facts
-    budgets: list[budgets.Counted]
+    budgets: list[Budget]
 
     def price(self, operation: str) -> PriceVersion:
         """Raises `NoPrice`."""
@@ -96,63 +138,107 @@ class Opened:
             raise NoPrice(f"no price in force for {operation}")
         return self.prices[operation]
 
+    def after(self, taken: Taken) -> "Opened":
+        """The same once that was taken; the books have moved with it."""
+        if not taken.jobs:
+            return self
+        facts = replace(
+            self.facts,
+            open_jobs=self.facts.open_jobs + taken.jobs,
+            units_in_flight_micro=self.facts.units_in_flight_micro + taken.units_micro,
+        )
+        counted = [replace(one, used=one.used + taken.used[one.number]) for one in self.budgets]
+        return replace(self, facts=facts, budgets=counted)
 
-def open_for(
-    organization_id: int,
-    user_id: int | None,
-    api_key_id: int | None,
-    operation: str,
-    subject: str,
-    now: datetime,
-) -> Opened:
-    """Lock the wallet until the end of the caller's database transaction, and read."""
-    asked = (organization_id, user_id, api_key_id, operation, now)
-    statements = _statements(LOCK + " FOR UPDATE", DRAWN, subject, *asked)
+
+def open_for(asked: Sequence[Asked]) -> list[Opened]:
+    """Lock the wallet of these requests of one organization until the end of the caller's database transaction, and
+    read; all of them share the books."""
+    statements = _statements(LOCK + " FOR UPDATE", DRAWN, asked)
     found = batch.run(statements)
     if not found[0]:
-        wallet_for(organization_id)
+        wallet_for(asked[0].organization_id)
         found = batch.run(statements)
-    return _opened(found, organization_id, now)
+    return _opened(found, asked)
 
 
-def look(
-    organization_id: int, user_id: int | None, api_key_id: int | None, operation: str, now: datetime
-) -> Opened:
+def look(asked: Asked) -> Opened:
     """The same without a lock and without drawing numbers, for quotes; a wallet that isn't open yet is an empty one."""
-    asked = (organization_id, user_id, api_key_id, operation, now)
-    found = batch.read(_statements(LOCK, NOT_DRAWN, "", *asked))
-    return _opened(found, organization_id, now)
+    return _opened(batch.read(_statements(LOCK, NOT_DRAWN, [asked])), [asked])[0]
 
 
-def _statements(
-    wallet: str,
-    number: str,
-    subject: str,
-    org: int,
-    user_id: int | None,
-    api_key_id: int | None,
-    operation: str,
-    now: datetime,
-) -> list[batch.Statement]:
-    facts = (org, subject, org, now, org, now, now, org, now, api_key_id, org)
-    return [
-        (wallet, (org,)),
-        (ACCOUNTS, (org, org)),
-        (PRICES, ([operation, Operation.ALLOWANCE], now)),
-        (FACTS.replace("{number}", number), facts),
-        budgets.applying(org, user_id, api_key_id, now),
-    ]
+def _statements(wallet: str, number: str, asked: Sequence[Asked]) -> list[batch.Statement]:
+    """Three that all of them share, then three of each."""
+    org, latest = asked[0].organization_id, max(one.at for one in asked)
+    shared = [(wallet, (org,)), (ACCOUNTS, (org, org)), (FACTS, (org, latest, org, latest, latest, org))]
+    own = OWN.replace("{number}", number)
+    for one in asked:
+        shared += [
+            (PRICES, ([one.operation, Operation.ALLOWANCE], one.at)),
+            (own, (org, one.subject, org, one.at, one.api_key_id)),
+            budgets.applying(org, one.user_id, one.api_key_id, one.at),
+        ]
+    return shared
 
 
-def _opened(found: list[list[tuple]], organization_id: int, now: datetime) -> Opened:
-    wallet, accounts, prices, (facts,), applying = found
+def _opened(found: list[list[tuple]], asked: Sequence[Asked]) -> list[Opened]:
+    organization_id = asked[0].organization_id
+    wallet, accounts, (shared,), *each = found
     own = _wallet(wallet[0]) if wallet else Wallet(organization_id=organization_id)
-    return Opened(
-        Books(own, with_standing(organization_id, [_account(row) for row in accounts])),
-        {row[1]: _price(row) for row in prices},
-        Facts(*facts),
-        budgets.counted(applying, now),
+    books = Books(own, with_standing(organization_id, [_account(row) for row in accounts]))
+    opened = []
+    for n, one in enumerate(asked):
+        prices, (facts,), applying = each[3 * n : 3 * n + 3]
+        priced = {row[1]: _price(row) for row in prices}
+        opened.append(Opened(books, priced, Facts(*shared, *facts), budgets.counted(applying, one.at)))
+    return opened
+
+
+def snapshot(
+    opened: Opened, terms: TierTerms, caps: allowance.Caps, now: datetime, api_key_id: int | None
+) -> waterfall.Snapshot:
+    books, facts = opened.books, opened.facts
+    state = books.allowance_state()
+    renews_at, renews_to = allowance.next_day(state, caps)
+    per_key = None if api_key_id is None else terms.requests_per_minute_key
+    return waterfall.Snapshot(
+        now=now,
+        limits=waterfall.Limits(
+            terms.requests_per_minute, terms.max_open, terms.units_in_flight_micro, per_key
+        ),
+        rate_tat=books.wallet.rate_tat,
+        open_jobs=facts.open_jobs,
+        units_in_flight_micro=facts.units_in_flight_micro,
+        buckets=tuple(_bucket(account, books) for account in books.buckets()),
+        next_allowance_at=renews_at if renews_to else None,
+        next_allowance=renews_to,
+        key_tat=key_tat(books.wallet, api_key_id),
+        budgets=tuple(opened.budgets),
+        top_up_micro=facts.top_up_micro,
     )
+
+
+def _bucket(account: Account, books: Books) -> waterfall.Bucket:
+    limit = None
+    if account.kind == Account.Kind.ALLOWANCE:
+        limit = books.allowance_state().granted
+    elif account.kind == Account.Kind.OVERAGE:
+        limit = books.wallet.overage_granted
+    return waterfall.Bucket(
+        _LAYER_OF[account.kind], account.pk, account.balance, limit, expires_at=account.expires_at
+    )
+
+
+def remaining(books: Books, verdict: waterfall.Verdict, asked: waterfall.Request) -> dict[str, int]:
+    """Micro-credits per bucket, available and held, once the decision is carried out."""
+    shown = [layer for layer in waterfall.ORDER if layer != waterfall.OVERAGE or books.wallet.overage_granted]
+    left = dict.fromkeys(shown, 0)
+    for account in books.buckets():
+        left[_LAYER_OF[account.kind]] += account.balance
+    for take in verdict.takes:
+        left[take.layer] -= take.amount
+    held = books.held + (asked.amount if verdict.allowed else 0)
+    return {**left, "available": sum(left.values()), "held": held}
 
 
 def keep(

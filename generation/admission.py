@@ -1,59 +1,35 @@
 """From a request to a queued job: checked and screened; then decided, held and written in ONE transaction."""
 
 import uuid
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from accounts import batch, log_context, tiers, tracing
+from accounts import batch, log_context, tracing
 from accounts.errors import ApiError
+from accounts.group_commit import GroupCommit
 from accounts.identity import Caller
-from accounts.models import TierTerms
 from billing import access, waterfall
 from billing.models import Decision
 from billing.payments import top_up
 from generation import finalization, registry, repeat_cache, specs
 from generation.afterwards import refused_prompts
 from generation.code.dialects import prompt_field
-from generation.code.spec import code_spec
 from generation.inputs import input_images
 from generation.lineage.parents import Parent
-from generation.models import Job, Kind, Lane, RegisteredModel, State
-from generation.policy import cost
-from generation.scheduling import calibration, overload, routing, tickets
-from generation.specs import ClipSpec, CodeSpec
+from generation.models import Job, Kind, Lane, State
+from generation.scheduling import overload, routing, tickets
 from generation.tracing import contexts
+from generation.weighing import Weighed, weigh_clip, weigh_code
 from safety.policy import suspensions as policy_suspensions
 from safety.prefilter import cascade
 from safety.prefilter.cascade import screen_prompt
 
-
-@dataclass(frozen=True)
-class Weighed:
-    """A well-formed request with what it weighs: compute units in micro-units, accelerator time in milliseconds."""
-
-    kind: str
-    model: RegisteredModel
-    terms: TierTerms
-    spec: ClipSpec | CodeSpec
-    units_micro: int
-    gpu_ms: int
-    lanes: list[tuple]
-
-
-@dataclass(frozen=True)
-class _Grounds:
-    """What a request is weighed by; rows are read by those whose statements found them."""
-
-    model: RegisteredModel
-    terms: TierTerms
-    calibrated: list[tuple]
-    lanes: list[tuple]
-    doubts: list[tuple]
+AT_ONCE = 16  # requests of one wallet that share a transaction at most
 
 
 def submit_clip(
@@ -88,48 +64,6 @@ def quote_code(caller: Caller, fields: Mapping[str, Any]) -> dict:
     return _quote(caller, weigh_code(caller, fields, timezone.now()))
 
 
-def weigh_clip(caller: Caller, fields: Mapping[str, Any], now: datetime) -> Weighed:
-    grounds = _grounds(caller, fields, Kind.CLIP, now)
-    model = grounds.model
-    spec = specs.clip_spec(fields, grounds.terms, model)
-    weight = cost.ClipWeight(spec.width, spec.height, spec.fps, spec.seconds, spec.steps)
-    units = cost.clip_units_micro(weight)
-    gpu_ms = cost.clip_gpu_ms(model.gpu_ms_fixed, model.gpu_ms_per_step, spec.steps)
-    return _weighed(grounds, spec, units, gpu_ms)
-
-
-def weigh_code(caller: Caller, fields: Mapping[str, Any], now: datetime) -> Weighed:
-    grounds = _grounds(caller, fields, Kind.CODE, now)
-    model = grounds.model
-    spec = code_spec(fields, grounds.terms, model)
-    units = cost.token_units_micro(spec.prompt_tokens + spec.max_tokens)
-    gpu_ms = cost.code_gpu_ms(model.gpu_ms_fixed, model.gpu_ms_per_step, spec.max_tokens)
-    return _weighed(grounds, spec, units, gpu_ms)
-
-
-def _weighed(grounds: _Grounds, spec: ClipSpec | CodeSpec, units: int, gpu_ms: int) -> Weighed:
-    model = grounds.model
-    registry.require_loadable(model, spec.precision, grounds.doubts)
-    gpu_ms = calibration.gpu_ms(grounds.calibrated, model, units, gpu_ms)
-    return Weighed(model.kind, model, grounds.terms, spec, units, gpu_ms, grounds.lanes)
-
-
-def _grounds(caller: Caller, fields: Mapping[str, Any], kind: str, now: datetime) -> _Grounds:
-    """The model, the terms, the calibrations and the lanes that a request is weighed by, in one round trip."""
-    organization = caller.organization.pk
-    models, terms, calibrated, lanes, doubts = batch.read(
-        [
-            registry.active(kind),
-            tiers.in_force(organization, now),
-            calibration.of_active(kind, now),
-            routing.lanes_of(organization, kind, now),
-            registry.doubtful(kind),
-        ]
-    )
-    model = registry.pick(models, fields.get("model") or None, kind)
-    return _Grounds(model, tiers.read(terms, organization, now), calibrated, lanes, doubts)
-
-
 def _submit(
     caller: Caller,
     kind: str,
@@ -153,7 +87,7 @@ def _submit(
     lane = routing.lane_for(weighed.lanes, weighed.model, weighed.spec.precision)
     repeats = _repeated(caller, weighed, fields)
     if repeats is None:
-        overload.require_room(lane, caller.organization.pk, weighed.model, weighed.gpu_ms, now)
+        overload.require_room(weighed.crowd, lane, weighed.model, weighed.gpu_ms, now)
     with input_images.kept(fields.get("input_reference")) as picture:
         return _admitted(
             _Asked(
@@ -303,30 +237,61 @@ def _topped_up(caller: Caller, decision: Decision) -> bool:
     return top_up.cover(caller.organization.pk, decision.quote_micro, timezone.now())
 
 
-@transaction.atomic
 def _decide(asked: _Asked, now: datetime, *, top_up_tried: bool = False) -> tuple[Job | None, Decision]:
-    """ONE transaction: the decision (which locks the wallet), its hold, and the job, whose model stays active."""
-    caller, weighed = asked.caller, asked.weighed
+    """In ONE transaction: the decision (which locks the wallet), its hold, and the job, whose model stays active.
+
+    Requests of one wallet that come at once share it. A repeat is settled there and then, so it has one of its own; a
+    lane of the key keeps what a transaction locks behind the wallet to one row.
+    """
     job_id = uuid.uuid4()
-    request = _request(caller, weighed, job_id)
-    made: list[Job] = []
+    turn = _Turn(asked, now, top_up_tried, job_id, contexts.insertion(job_id))
+    if asked.repeats is not None:
+        return _together([turn])[0]
+    return _turns.ask((asked.caller.organization.pk, asked.lane.pk), turn)
 
-    def with_hold(decision: Decision) -> list[batch.Statement]:
-        made.append(_job(asked, job_id, decision, now))
-        picture = [batch.insertion(asked.picture.row(made[0]))] if asked.picture else []
-        return [batch.insertion(made[0]), *picture, *contexts.insertion(job_id)]
 
-    decision = access.decide_and_hold(
-        request, weighed.terms, now, top_up_tried=top_up_tried, with_hold=with_hold
-    )
+@dataclass(frozen=True)
+class _Turn:
+    """A request at its decision. Its trace is that of the thread it came in, whoever carries it out."""
+
+    asked: _Asked
+    now: datetime
+    top_up_tried: bool
+    job_id: uuid.UUID
+    trace: list[batch.Statement]
+    made: list[Job] = field(default_factory=list)
+
+    def question(self) -> access.Question:
+        request = _request(self.asked.caller, self.asked.weighed, self.job_id)
+        return access.Question(
+            request, self.asked.weighed.terms, self.now, self.top_up_tried, self._with_hold
+        )
+
+    def _with_hold(self, decision: Decision) -> list[batch.Statement]:
+        job, picture = _job(self.asked, self.job_id, decision, self.now), self.asked.picture
+        self.made.append(job)
+        pictures = [batch.insertion(picture.row(job))] if picture else []
+        return [batch.insertion(job), *pictures, *self.trace]
+
+
+@transaction.atomic
+def _together(turns: Sequence[_Turn]) -> list[tuple[Job | None, Decision]]:
+    decisions = access.decide_each([turn.question() for turn in turns])
+    return [_made(turn, decision) for turn, decision in zip(turns, decisions, strict=True)]
+
+
+_turns = GroupCommit(_together, AT_ONCE)
+
+
+def _made(turn: _Turn, decision: Decision) -> tuple[Job | None, Decision]:
     if not decision.allowed:
         return None, decision
-    job = made[0]
+    job = turn.made[0]
     job._state.adding, job.just_submitted = False, True
-    if asked.repeats is not None:
+    if turn.asked.repeats is not None:
         job.just_submitted = False
         return finalization.deliver_repeat(job), decision
-    tickets.send_after_commit(asked.lane.pool_id)
+    tickets.send_after_commit(turn.asked.lane.pool_id)
     return job, decision
 
 

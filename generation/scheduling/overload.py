@@ -20,19 +20,27 @@ from generation.scheduling import lane_settings, pool_settings
 TOLD_EVERY = timedelta(minutes=1)
 FRESH = timedelta(seconds=15)
 
-# Jobs that wait per lane of the pool; in the request's own lane, those that would go before it.
+# For each lane that a tier has of a kind: the jobs that wait per lane of its pool; in that lane itself, those that
+# would go before the organization's next.
 CROWD = """
-WITH own AS (SELECT coalesce((SELECT waiting FROM generation_laneorganization
-                               WHERE lane_id = %s AND organization_id = %s), 0) AS jobs)
-SELECT o.lane_id, sum(CASE WHEN o.lane_id = %s AND o.organization_id <> %s
-                           THEN least(o.waiting, own.jobs + 1) ELSE o.waiting END)::bigint
-  FROM generation_laneorganization o CROSS JOIN own
- WHERE o.waiting > 0 AND o.lane_id = ANY (ARRAY(SELECT slug FROM generation_lane WHERE pool_id = %s))
- GROUP BY o.lane_id
+WITH mine AS (
+  SELECT l.slug, l.pool_id, coalesce((SELECT o.waiting FROM generation_laneorganization o
+                                       WHERE o.lane_id = l.slug AND o.organization_id = %s), 0) AS jobs
+    FROM generation_lane l JOIN generation_pool p ON p.slug = l.pool_id
+   WHERE p.kind = %s AND l.tier_id = (SELECT e.tier_id FROM accounts_enrollment e
+                                       WHERE e.organization_id = %s AND e.effective_from <= %s
+                                       ORDER BY e.effective_from DESC, e.id DESC LIMIT 1))
+SELECT m.slug, c.lane_id, c.jobs
+  FROM mine m CROSS JOIN LATERAL (
+    SELECT o.lane_id, sum(CASE WHEN o.lane_id = m.slug AND o.organization_id <> %s
+                               THEN least(o.waiting, m.jobs + 1) ELSE o.waiting END)::bigint AS jobs
+      FROM generation_laneorganization o
+     WHERE o.waiting > 0 AND o.lane_id = ANY (ARRAY(SELECT slug FROM generation_lane WHERE pool_id = m.pool_id))
+     GROUP BY o.lane_id) AS c
 """
 SLOTS = """
-SELECT coalesce(sum(slots), 0)::bigint FROM generation_worker
- WHERE pool_id = %s AND stopped_at IS NULL AND desired = 'run'
+SELECT pool_id, sum(slots)::bigint FROM generation_worker
+ WHERE stopped_at IS NULL AND desired = 'run' GROUP BY pool_id
 """
 # Device time of the model's last delivered jobs.
 SERVICE = """
@@ -55,12 +63,24 @@ class Expected:
         return max(1, math.ceil(self.wait_s - self.most_s))
 
 
-def require_room(
-    lane: Lane, organization_id: int, model: RegisteredModel, gpu_ms: int, now: datetime
-) -> None:
-    """Raises `ApiError` server_is_overloaded where the request would wait longer than the pool's bound. One round trip
+@dataclass(frozen=True)
+class Crowd:
+    """What waits for the lanes that a request may go to, and what serves; the rows of `crowd_of`."""
+
+    waiting: list[tuple]
+    slots: list[tuple]
+
+
+def crowd_of(organization_id: int, kind: str, now: datetime) -> list[batch.Statement]:
+    """The statements whose rows a `Crowd` is made of: they go with what a request is weighed by."""
+    values = (organization_id, kind, organization_id, now, organization_id)
+    return [(CROWD, values), (SLOTS, ())]
+
+
+def require_room(crowd: Crowd, lane: Lane, model: RegisteredModel, gpu_ms: int, now: datetime) -> None:
+    """Raises `ApiError` server_is_overloaded where the request would wait longer than the pool's bound. No round trip
     where nothing waits in the pool."""
-    found = expected(lane, organization_id, model, gpu_ms, now)
+    found = expected(crowd, lane, model, gpu_ms, now)
     if found is None or not found.most_s or found.wait_s <= found.most_s:
         return
     _tell(lane.pool_id, found, now)
@@ -72,20 +92,19 @@ def require_room(
     raise ApiError("server_is_overloaded", message, retry_after_s=found.retry_after_s)
 
 
-def expected(
-    lane: Lane, organization_id: int, model: RegisteredModel, gpu_ms: int, now: datetime
-) -> Expected | None:
+def expected(crowd: Crowd, lane: Lane, model: RegisteredModel, gpu_ms: int, now: datetime) -> Expected | None:
     """The wait of a request in a lane; None where nothing waits in its pool or the pool has no worker."""
-    values = (lane.pk, organization_id, lane.pk, organization_id, lane.pool_id)
-    crowd, slots, service = batch.read([(CROWD, values), (SLOTS, (lane.pool_id,)), (SERVICE, (model.pk,))])
-    if not crowd or not slots[0][0]:
+    waiting = {slug: int(jobs) for mine, slug, jobs in crowd.waiting if mine == lane.pk}
+    slots = dict(crowd.slots).get(lane.pool_id, 0)
+    if not waiting or not slots:
         return None
+    (service,) = batch.read([(SERVICE, (model.pk,))])
     service_s = (service[0][0] or gpu_ms) / 1000
-    backlog = {slug: int(jobs) * service_s for slug, jobs in crowd}
+    backlog = {slug: jobs * service_s for slug, jobs in waiting.items()}
     weights = {
         one.slug: lane_settings.effective(one, now).weight for one in lane_settings.lanes(lane.pool_id)
     }
-    wait_s = drain.drain_s(backlog, weights, lane.pk, _devices(lane.pool_id, slots[0][0], now))
+    wait_s = drain.drain_s(backlog, weights, lane.pk, _devices(lane.pool_id, slots, now))
     return Expected(wait_s, pool_settings.of_pool(lane.pool_id, now).most_wait_s)
 
 

@@ -6,6 +6,7 @@ once per process, and what is sent is that with a new id, in one round trip: a t
 
 import json
 import logging
+import time
 import uuid
 from functools import cache
 
@@ -25,8 +26,12 @@ MESSAGE: tracing.Attributes = {"messaging.system": "celery", "messaging.operatio
 TASK = "generation.tasks.work"
 ID = "the id of the ticket"  # where each message has one of its own
 SEND = """
-if redis.call('LLEN', KEYS[1]) < tonumber(ARGV[1]) then redis.call('LPUSH', KEYS[1], ARGV[2]) end
+if redis.call('LLEN', KEYS[1]) >= tonumber(ARGV[1]) then return 1 end
+redis.call('LPUSH', KEYS[1], ARGV[2])
+return 0
 """
+FULL_FOR_S = 0.1
+_full_until: dict[str, float] = {}  # by pool, on the monotonic clock: nobody asks again before
 
 
 @cache
@@ -47,9 +52,12 @@ def send(pool_slug: str) -> bool:
     Where many tickets lie that nobody has taken, every slot is busy or gone: whoever takes one of them afterwards works
     until nothing waits, this job too, so that one more would be the dearest part of a request in a rush, for nothing.
     """
+    if time.monotonic() < _full_until.get(pool_slug, 0):
+        return True
     try:
         with tracing.span("send ticket", MESSAGE, tracing.PRODUCER):
-            _send()(keys=[pool_slug], args=[ENOUGH, _message(pool_slug)])
+            if _send()(keys=[pool_slug], args=[ENOUGH, _message(pool_slug)]):
+                _full_until[pool_slug] = time.monotonic() + FULL_FOR_S
     except RedisError as error:
         logger.warning("ticket not sent, upkeep will", extra={"pool": pool_slug, "error": str(error)})
         return False

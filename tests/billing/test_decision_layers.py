@@ -101,8 +101,8 @@ def test_a_low_balance_is_told_once_until_it_rises(organization, decide, bare_te
 
 
 def test_the_lock_comes_first_in_the_one_query_that_reads(organization):
-    asked = (organization.pk, None, None, "clip", NOON)
-    statements = snapshots._statements(snapshots.LOCK + " FOR UPDATE", snapshots.DRAWN, "s", *asked)
+    asked = snapshots.Asked(organization.pk, None, None, "clip", "s", NOON)
+    statements = snapshots._statements(snapshots.LOCK + " FOR UPDATE", snapshots.DRAWN, [asked])
     assert statements[0][0].strip().endswith("FOR UPDATE")
 
 

@@ -4,10 +4,12 @@ import os
 
 from django.utils import timezone
 
+from accounts import batch
 from accounts.identity import Caller
 from generation import admission, dispatch, finalization
 from generation.finalization import Ran
 from generation.models import Attempt, Job, Worker
+from generation.scheduling import overload
 from generation.scheduling.leases import lease_of
 from tests.generation.api_stage import Tenant
 
@@ -30,6 +32,11 @@ def submit_many(tenant: Tenant, count: int, **fields) -> list[Job]:
 
 def submit_code(tenant: Tenant, **fields) -> Job:
     return admission.submit_code(caller(tenant), CODE | fields)
+
+
+def crowd(tenant: Tenant, kind: str = "clip") -> overload.Crowd:
+    """What an admission of the tenant's would find waiting."""
+    return overload.Crowd(*batch.read(overload.crowd_of(tenant.organization.pk, kind, timezone.now())))
 
 
 def idle_worker(pool: str = "clips") -> Worker:

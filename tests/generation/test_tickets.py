@@ -1,6 +1,7 @@
 """A ticket is, but for its ids, the message that Celery itself sends; and a pile of them is not made higher."""
 
 import json
+import time
 
 import pytest
 import redis
@@ -9,6 +10,12 @@ from celery import current_app
 from generation.scheduling import tickets
 
 POOL = "code"
+
+
+@pytest.fixture(autouse=True)
+def nothing_known(monkeypatch):
+    """Of piles that other tests made."""
+    monkeypatch.setattr(tickets, "_full_until", {})
 
 
 @pytest.fixture
@@ -41,6 +48,15 @@ def test_where_enough_lie_no_more_are_sent(broker):
     for _ in range(tickets.ENOUGH + 5):
         assert tickets.send(POOL)
     assert broker.llen(POOL) == tickets.ENOUGH
+
+
+def test_a_pile_that_was_taken_is_noticed(broker):
+    for _ in range(tickets.ENOUGH + 1):
+        tickets.send(POOL)
+    broker.delete(POOL)
+    time.sleep(tickets.FULL_FOR_S)
+    assert tickets.send(POOL)
+    assert broker.llen(POOL) == 1
 
 
 def test_without_redis_none_is_sent_and_nothing_breaks(monkeypatch):

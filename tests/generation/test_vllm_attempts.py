@@ -31,7 +31,7 @@ from generation.worker import loop
 from tests.generation import vllm_stage
 from tests.generation.api_stage import tenant
 from tests.generation.live import wait_for
-from tests.generation.queueing import caller
+from tests.generation.queueing import caller, crowd
 from tests.generation.vllm_stand_in import StandIn, standing_in
 
 pytestmark = pytest.mark.django_db
@@ -238,7 +238,7 @@ def test_what_would_wait_too_long_behind_a_full_server_is_refused_with_the_time_
     job = submit(tenant("plus"))  # one before it: about 16 s on the one seat that serves
     whose = tenant("plus")
     lane, now = Lane.objects.get(pk="coder-plus"), timezone.now()
-    expected = overload.expected(lane, whose.organization.pk, job.model, job.estimate_gpu_ms, now)
+    expected = overload.expected(crowd(whose, "code"), lane, job.model, job.estimate_gpu_ms, now)
     assert 2 * 16 <= expected.wait_s < 2 * 20
     with pytest.raises(admission.ApiError) as refused:
         submit(whose)
