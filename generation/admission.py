@@ -247,7 +247,10 @@ def _decide(asked: _Asked, now: datetime, *, top_up_tried: bool = False) -> tupl
     turn = _Turn(asked, now, top_up_tried, job_id, contexts.insertion(job_id))
     if asked.repeats is not None:
         return _together([turn])[0]
-    return _turns.ask((asked.caller.organization.pk, asked.lane.pk), turn)
+    job, decision = _turns.ask((asked.caller.organization.pk, asked.lane.pk), turn)
+    if job is not None:
+        tickets.send_after_commit(asked.lane.pool_id)
+    return job, decision
 
 
 @dataclass(frozen=True)
@@ -286,12 +289,11 @@ _turns = GroupCommit(_together, AT_ONCE)
 def _made(turn: _Turn, decision: Decision) -> tuple[Job | None, Decision]:
     if not decision.allowed:
         return None, decision
-    job = turn.made[0]
+    job = turn.made[-1]  # of a turn that is taken again alone, the one that was written
     job._state.adding, job.just_submitted = False, True
     if turn.asked.repeats is not None:
         job.just_submitted = False
         return finalization.deliver_repeat(job), decision
-    tickets.send_after_commit(turn.asked.lane.pool_id)
     return job, decision
 
 

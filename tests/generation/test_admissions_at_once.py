@@ -99,5 +99,6 @@ def test_one_key_twice_at_once_is_one_job_and_takes_nobody_along():
     calls = [clip(plus), clip(plus, **same), clip(plus, **same), clip(plus)]
     jobs = [future.result() for future in at_once(plus, calls)]
     assert jobs[1] == jobs[2]
+    assert [job.hold_id for job in jobs] == [Job.objects.get(pk=job.pk).hold_id for job in jobs]
     assert Job.objects.count() == Hold.objects.count() == 3
     assert reconcile().drift == ()
