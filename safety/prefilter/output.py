@@ -8,7 +8,6 @@ import logging
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import regex
 
@@ -115,7 +114,6 @@ class OutputScreen:
         return folded.places[found.start()]
 
 
-@lru_cache(maxsize=1024)  # every answer asks for those of all live rules
 def _beginning(pattern: str) -> "regex.Pattern | None":
     """The rule for a library that knows partial matches; None for one that it can't read: then a fixed part waits."""
     try:
