@@ -195,7 +195,11 @@ def _work(turn: CodeTurn, left: int) -> CodeWork:
 def _due(turn: CodeTurn) -> bool:
     """The first tokens at once, then in runs: a row per token would cost more than the token."""
     waited = time.monotonic() - turn.flushed_at
-    return not turn.said or len(turn.waiting) - turn.looked_at >= FLUSH_TOKENS or waited >= flush_s(len(_under_way))
+    return (
+        not turn.said
+        or len(turn.waiting) - turn.looked_at >= FLUSH_TOKENS
+        or waited >= flush_s(len(_under_way))
+    )
 
 
 def flush_s(streams: int) -> float:
