@@ -2,7 +2,9 @@
 
 As deployed: one web process, a scorer, a worker with 16 slots; all of them and this process share the processors that
 the server does not have. Requests go in turns, ours and direct ones, with the same prompts and seeds. The text filter
-is on. What the prefix cache gains is measured on the engine, by the server's own counters.
+is on. Throughput is asked of two models, because a step of the small one takes about as much of a processor as Backlot
+does for its tokens: of it the figure says what Backlot costs, of the larger one what a server of that size loses by it.
+What the prefix cache gains is measured on the engine, by the server's own counters.
 """
 
 import http.client
@@ -10,8 +12,9 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -43,22 +46,39 @@ Ask = Callable[[str, int], tuple[float, float, int]]
 
 
 def measure(run: Run) -> Iterable[Figure]:
-    """`tokens_per_second_16`, `added_first_token_ms_p50` and `_p99`, `prefix_hit_rate`, `first_token_cached_ms`."""
+    """`tokens_per_second_16`, `added_first_token_ms_p50` and `_p99`, `prefix_hit_rate`, `first_token_cached_ms`; of the
+    larger model `tokens_per_second_16_half_billion`."""
     if not vllm_server.PYTHON.exists():
         print("vllm: left out, vLLM is not installed (make vllm-install)", file=sys.stderr)
         return
+    port = free_port(None)
     with TemporaryDirectory() as place:
-        folder = vllm_server.write_model(Path(place) / "model")
-        with vllm_server.running(folder, free_port(None), MODEL) as url, scoring():
+        with _server(Path(place), vllm_server.DEEP, port) as (folder, url):
             model, raw = _registered(folder, url)
             yield from _prefix(model)
-            with stream.serving(Path(place)) as web, stream.working(Path(place), POOL, AT_ONCE):
-                ours, direct = (
-                    _asking(web.url, _headers(raw), _asked),
-                    _asking(url, _headers(""), _asked_of_it),
-                )
-                yield from _throughput(ours, direct)
+            with _asked_both_ways(Path(place), url, raw) as (ours, direct):
+                yield from _throughput(ours, direct, ROUNDS, "")
                 yield from _first_tokens(ours, direct)
+        # At the same address and under the same name: to Backlot the server was away for a while.
+        with (
+            _server(Path(place), vllm_server.WIDE, port) as (_, url),
+            _asked_both_ways(Path(place), url, raw) as (ours, direct),
+        ):
+            yield from _throughput(ours, direct, 1, "_half_billion")
+
+
+@contextmanager
+def _server(place: Path, size: vllm_server.Size, port: int) -> Iterator[tuple[Path, str]]:
+    folder = vllm_server.write_model(place / f"layers-{size.layers}", size)
+    with vllm_server.running(folder, port, MODEL) as url, scoring():  # which inherits the other processors
+        endpoints.look()
+        yield folder, url
+
+
+@contextmanager
+def _asked_both_ways(place: Path, url: str, raw: str) -> Iterator[tuple[Ask, Ask]]:
+    with stream.serving(place) as web, stream.working(place, POOL, AT_ONCE):
+        yield _asking(web.url, _headers(raw), _asked), _asking(url, _headers(""), _asked_of_it)
 
 
 def _registered(folder: Path, url: str) -> tuple[RegisteredModel, str]:
@@ -114,15 +134,15 @@ def _headers(raw: str) -> dict[str, str]:
     return {"Content-Type": "application/json", **own}
 
 
-def _throughput(ours: Ask, direct: Ask) -> Iterable[Figure]:
+def _throughput(ours: Ask, direct: Ask, rounds: int, suffix: str) -> Iterable[Figure]:
     rates: dict[str, list[float]] = {"ours": [], "direct": []}
     for turn in range(TURNS + 1):
         for name, ask in (("ours", ours), ("direct", direct)):
-            rate = _tokens_per_second(ask, turn)
+            rate = _tokens_per_second(ask, turn, rounds)
             if turn:  # the first opens connections and fills caches
                 rates[name].append(rate)
     yield Figure(
-        f"tokens_per_second_{AT_ONCE}",
+        f"tokens_per_second_{AT_ONCE}{suffix}",
         median(rates["ours"]),
         "1/s",
         "the server asked directly",
@@ -130,17 +150,21 @@ def _throughput(ours: Ask, direct: Ask) -> Iterable[Figure]:
     )
     ratios = [a / b for a, b in zip(rates["ours"], rates["direct"], strict=True)]
     yield Figure(
-        f"tokens_per_second_{AT_ONCE}_worst_turn", min(ratios), "1", "the best turn's ratio", max(ratios)
+        f"tokens_per_second_{AT_ONCE}{suffix}_worst_turn",
+        min(ratios),
+        "1",
+        "the best turn's ratio",
+        max(ratios),
     )
 
 
-def _tokens_per_second(ask: Ask, turn: int) -> float:
+def _tokens_per_second(ask: Ask, turn: int, rounds: int) -> float:
     """16 clients that each ask for the next answer when the last has come."""
 
     def client(number: int) -> int:
         return sum(
             ask(f"def task_{number}_{round_}(values):\n", 1000 * turn + 100 * round_ + number)[2]
-            for round_ in range(ROUNDS)
+            for round_ in range(rounds)
         )
 
     began = time.perf_counter()

@@ -34,12 +34,16 @@ from safety.prefilter.rules import live_text
 
 logger = logging.getLogger(__name__)
 
-# A segment costs the engine's own thread about a millisecond of the interpreter, whatever is in it.
+# A segment costs the engine's own thread about a millisecond of the interpreter, whatever is in it, and as much again
+# in PostgreSQL and in the web process: many slow streams in one worker write less often, up to as seldom as it says
+# that it lives.
 FLUSH_TOKENS = 16
-FLUSH_S = 0.1
+FLUSH_S, MOST_FLUSH_S = 0.1, 0.25
+SEGMENTS_PER_S = 64  # of all the streams of a process together, where that leaves each its MOST_FLUSH_S
 # Text that may be sent waits for the segment before it, which is still being stored, up to so many tokens.
 MOST_WAITING = 64
 RENEW_S = 0.25
+_under_way: set[int] = set()  # the attempts of this process
 
 
 @dataclass
@@ -78,6 +82,7 @@ class CodeTurn:
 def run(attempt: Attempt, station: Station) -> None:
     """Stream the answer and write how it ended; a lost lease ends it without a word."""
     lease = lease_of(attempt)
+    _under_way.add(attempt.pk)
     try:
         turn = CodeTurn(attempt, attempt.job, lease, station.engine(attempt.job.model), station)
         _run_to_an_end(turn)
@@ -89,6 +94,8 @@ def run(attempt: Attempt, station: Station) -> None:
         finalization.attempt_failed(lease, Ran(), str(problem))
     except EndpointBusy as problem:  # while it was being loaded
         finalization.hand_back(lease, Ran(), str(problem))
+    finally:
+        _under_way.discard(attempt.pk)
     streams.end_tokens(attempt.job_id)
     streams.announce(attempt.job_id, "state", {})
 
@@ -188,7 +195,16 @@ def _work(turn: CodeTurn, left: int) -> CodeWork:
 def _due(turn: CodeTurn) -> bool:
     """The first tokens at once, then in runs: a row per token would cost more than the token."""
     waited = time.monotonic() - turn.flushed_at
-    return not turn.said or len(turn.waiting) - turn.looked_at >= FLUSH_TOKENS or waited >= FLUSH_S
+    return (
+        not turn.said
+        or len(turn.waiting) - turn.looked_at >= FLUSH_TOKENS
+        or waited >= flush_s(len(_under_way))
+    )
+
+
+def flush_s(streams: int) -> float:
+    """How long text that may go out waits for more, where so many streams are under way in the process."""
+    return min(max(FLUSH_S, streams / SEGMENTS_PER_S), MOST_FLUSH_S)
 
 
 def _send(turn: CodeTurn, *, over: bool) -> None:

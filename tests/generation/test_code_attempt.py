@@ -8,7 +8,7 @@ from generation import cancellation
 from generation.engines.asked import Piece
 from generation.models import Attempt, Job, Pool, State, TokenSegment
 from generation.policy import cost
-from generation.worker import loop
+from generation.worker import code_attempt, loop
 from generation.worker.station import Station
 from tests.generation.api_stage import tenant
 from tests.generation.queueing import submit_code
@@ -41,6 +41,15 @@ def test_a_completion_is_streamed_stored_and_charged_for_its_tokens(station):
     assert [segment.seq for segment in TokenSegment.objects.order_by("seq")] == list(
         range(1, TokenSegment.objects.count() + 1)
     )
+
+
+def test_many_streams_of_one_worker_write_less_often_but_never_seldomer_than_it_says_that_it_lives(station):
+    waits = [code_attempt.flush_s(streams) for streams in (1, 2, 6, 8, 16, 500)]
+    assert waits == pytest.approx([0.1, 0.1, 0.1, 0.125, 0.25, 0.25])
+    assert max(waits) <= code_attempt.RENEW_S  # a cancellation is heard of with what is written
+    submit_code(tenant("plus"), max_tokens=4)
+    loop.work(station)
+    assert code_attempt._under_way == set()
 
 
 def test_handed_back_in_the_middle_another_worker_writes_the_same_answer(station):
