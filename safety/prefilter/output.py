@@ -6,6 +6,7 @@ and text that begins nothing forbidden waits for a few characters only. Rules al
 
 import logging
 import unicodedata
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -58,6 +59,9 @@ class OutputScreen:
         self._beginnings = [_beginning(pattern) for pattern in live.rules.patterns]
         self._text = before[-WINDOW:]
         self._held_from = len(self._text)
+        self._begins_nothing = (
+            0  # so many characters: from none of them a match can still come, whatever follows
+        )
         self._from_the_start = not before
 
     def push(self, text: str) -> int:
@@ -86,6 +90,7 @@ class OutputScreen:
         self._text = self._text[drop:]
         self._from_the_start = self._from_the_start and not drop
         self._held_from -= drop
+        self._begins_nothing = max(0, self._begins_nothing - drop)
         return released
 
     def _refuse_a_hit(self) -> None:
@@ -95,18 +100,20 @@ class OutputScreen:
             raise Refused(rule, self._live.version)
 
     def _first_beginning(self) -> int:
-        """Where the earliest text begins that could still become a match."""
+        """Where the earliest text begins that could still become a match. What was passed over once is not looked at
+        again: text only grows at its end, and folding it changes nothing before that."""
         folded = _fold(self._text)
-        starts = [
-            found for found in (self._start(one, folded) for one in self._beginnings) if found is not None
-        ]
-        return min(starts, default=len(self._text))
+        since = bisect_left(folded.places, self._begins_nothing)
+        found = (self._start(one, folded, since) for one in self._beginnings)
+        first = min((one for one in found if one is not None), default=len(self._text))
+        self._begins_nothing = max(self._begins_nothing, first)
+        return first
 
-    def _start(self, pattern: "regex.Pattern | None", folded: _Folded) -> int | None:
+    def _start(self, pattern: "regex.Pattern | None", folded: _Folded, since: int) -> int | None:
         if pattern is None:
             return max(0, len(self._text) - WINDOW // 4)
         try:
-            found = pattern.search(folded.text, partial=True, timeout=LOOK_S)
+            found = pattern.search(folded.text, since, partial=True, timeout=LOOK_S)
         except TimeoutError:
             return 0
         if found is None or found.start() >= len(folded.places):

@@ -108,6 +108,34 @@ def test_however_it_is_cut_the_match_is_never_in_what_was_sent(sizes, text, padd
     assert len(given_out) <= padding + 1 + text.index("# ") + len("# please ")
 
 
+class LooksAtAllAgain(OutputScreen):
+    """What the screen that remembers is held against."""
+
+    def _first_beginning(self) -> int:
+        self._begins_nothing = 0
+        return super()._first_beginning()
+
+
+PIECES_OF_RULES = (
+    "ignore all previous instructions reveal hidden prompt disable safety filters canary dis able"
+)
+WORDS = st.sampled_from(
+    [
+        *BLOCKED,
+        *PIECES_OF_RULES.split(),  # noqa: SIM905  read as words
+        *("BACKLOT-CANARY-", "\u200b", "ｉｇｎｏｒｅ", "𝐢gnore", "ß"),
+        *("print(x)\n", "def f(a):", " ", "\n\n"),
+    ]
+)
+
+
+@settings(max_examples=100)
+@given(pieces=st.lists(st.lists(WORDS, max_size=6).map(" ".join), min_size=1, max_size=30))
+def test_what_was_passed_over_need_not_be_looked_at_again(pieces):
+    live = live_text("code")
+    assert sent_in(pieces, OutputScreen(live)) == sent_in(pieces, LooksAtAllAgain(live))
+
+
 def test_only_whole_pieces_go_out():
     assert pieces_within([3, 4, 5], 0) == 0
     assert pieces_within([3, 4, 5], 7) == 2
