@@ -16,6 +16,10 @@ WITHOUT_SERVERS = {
     "version",
 }
 
+# Numpy comes in with the models, and asks only then how many threads it may have. These commands want one: several take
+# the cores from each other and from everybody else, and an answer takes many times as long on a busy machine.
+ONE_THREAD = {"scorer", "train_text_filter", "measure_text_filter"}
+
 
 def needs_servers(arguments: list[str]) -> bool:
     """Whether a command line may talk to PostgreSQL or Redis."""
@@ -26,6 +30,9 @@ def needs_servers(arguments: list[str]) -> bool:
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
+    if ONE_THREAD.intersection(sys.argv[1:2]):
+        for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+            os.environ[name] = "1"
     if needs_servers(sys.argv[1:]):
         from console import embedded
 

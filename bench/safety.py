@@ -65,7 +65,6 @@ def _texts(kind: str, texts: list[str]) -> Iterable[Figure]:
 
 def _raw_encoder():
     """The library call that the embedding stage is made of: tokenizer and matrix products."""
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from safety.scorer import embedding
 
     encoder = embedding.encoder_of(embedding.model_folder(settings.SCORER_MODEL))

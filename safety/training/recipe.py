@@ -19,9 +19,9 @@ from safety.prefilter.prose import passages
 from safety.prefilter.shipped_examples import EXAMPLES
 from safety.scorer.classifier import BENIGN, LOOKS, MEANING
 from safety.scorer.features import ngrams
-from safety.training.text_set import Labelled, expand
+from safety.training.text_set import APART, Labelled, expand
 
-PER_TEMPLATE = {"train": 60, "calibration": 60, "frozen": 40}
+PER_TEMPLATE = {"train": 60, "calibration": 60, "frozen": 40} | dict.fromkeys(APART, 60)
 CATEGORIES = {
     "clip": (
         "child_safety",
@@ -36,6 +36,7 @@ CATEGORIES = {
 }
 STRENGTH = 10.0  # 1 / regularisation, of the softmax over categories
 FOLDS = 3
+APART_REFUSED = 0.003  # of the calibration split's benign clip prompts, by a category that learns apart
 UNTOLD = "any"  # the topic of benign texts whose topic nobody told
 BENIGN_REFUSED = 0.003  # of the benign texts a category may refuse so many where that is what recall costs
 
@@ -76,11 +77,17 @@ def _rows(vectors: np.ndarray, readings: list[str]) -> sparse.csr_matrix:
 def train(encode: Encode, fingerprint: str, folder: Path, say: Callable[[str], None]) -> dict:
     """Make weights and manifest in `folder`; the manifest."""
     learnt, calibrated = split("train", encode), split("calibration", encode)
-    whole = Split(learnt.texts + calibrated.texts, sparse.vstack([learnt.rows, calibrated.rows]).tocsr())
+    whole = _joined(learnt, calibrated)
     say(f"fitting on {len(whole.texts)} texts")
     order = [*CATEGORIES["clip"], BENIGN]
     leads = _leads(whole, order, say)
     blocking = _softmax(whole.rows, whole.categories, order, STRENGTH)
+    more = {name: split(name, encode) for name in APART}
+    for name, own in more.items():
+        place = order.index(name)
+        leads["clip"][name] = _point_apart(name, _joined(learnt, own), calibrated, order, say)
+        # A category refuses by its lead over benign, so a new lead on the old benign leaves all others as they are.
+        blocking[:, place] = blocking[:, -1] + _lead_apart(name, _joined(whole, own), order)
     harmless = [
         place
         for place, one in enumerate(whole.texts)
@@ -93,7 +100,37 @@ def train(encode: Encode, fingerprint: str, folder: Path, say: Callable[[str], N
         "about": _softmax(whole.rows[harmless], about, topics, STRENGTH),
         "examples": encode([normalise(text) for _, _, text in EXAMPLES]),
     }
-    return _write(folder, tensors, leads, topics, fingerprint, len(whole.texts))
+    trained_on = len(whole.texts) + sum(len(own.texts) for own in more.values())
+    return _write(folder, tensors, leads, topics, fingerprint, trained_on)
+
+
+def _joined(*splits: Split) -> Split:
+    texts = [one for joined in splits for one in joined.texts]
+    return Split(texts, sparse.vstack([joined.rows for joined in splits]).tocsr())
+
+
+def _lead_apart(name: str, learnt: Split, order: list[str]) -> np.ndarray:
+    """float32 [features + 1]: what one category learns beside all others, over benign."""
+    weights = _softmax(learnt.rows, learnt.categories, order, STRENGTH)
+    return weights[:, order.index(name)] - weights[:, -1]
+
+
+def _point_apart(
+    name: str, learnt: Split, calibrated: Split, order: list[str], say: Callable[[str], None]
+) -> float:
+    """The lead from which to refuse: by benign texts in whose wording nothing was learnt."""
+    lead = _lead_apart(name, learnt, order)
+    own = calibrated.rows @ lead[:-1] + lead[-1]
+    clips = np.array([one.kind for one in calibrated.texts]) == "clip"
+    harmless = own[clips & (calibrated.categories == BENIGN)]
+    meant = own[clips & (calibrated.categories == name)]
+    at = round(float(np.quantile(harmless, 1 - APART_REFUSED)), 4)
+    refused = int((harmless >= at).sum())
+    say(
+        f"clip {name}, apart: lead {at:.2f}, recall {(meant >= at).mean():.4f}, "
+        f"refused {refused} of {len(harmless)} (calibration)"
+    )
+    return at
 
 
 def _softmax(

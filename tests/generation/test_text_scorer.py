@@ -4,6 +4,8 @@ import json
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +16,7 @@ import pytest
 from accounts.errors import ApiError
 from accounts.models import OperationalEvent
 from billing.models import Decision, Hold
+from console.supervisor.programs import PROJECT
 from generation import admission
 from generation.models import Job
 from safety.models import TextExample, TextThreshold, TextThresholdOverride
@@ -52,6 +55,26 @@ def refused_with_nothing_left(customer) -> float:
     assert event.severity == "critical"
     assert CLIP["prompt"] not in json.dumps(event.detail)
     return took
+
+
+AS_STARTED = """
+import sys, manage
+from threadpoolctl import threadpool_info
+sys.argv = ["manage.py", "scorer", "--help"]
+try:
+    manage.main()
+except SystemExit:
+    import numpy
+    print("threads", {pool["num_threads"] for pool in threadpool_info()})
+"""
+
+
+def test_a_scorer_has_one_thread_for_its_matrices():
+    """Numpy comes in with the models, before a command runs: set there, the number would come too late."""
+    said = subprocess.run(
+        [sys.executable, "-c", AS_STARTED], cwd=PROJECT, capture_output=True, text=True, check=True
+    )
+    assert said.stdout.endswith("threads {1}\n")
 
 
 def test_a_killed_and_a_hung_scorer_admit_nothing_and_a_new_one_does(settings, tmp_path):

@@ -15,7 +15,7 @@ MOST_WRONG = 0.01
 LEAST_RECALL = 0.99
 MOST_WRONG_IN_ALL = 0.01  # of a kind's benign texts, whatever they are refused as
 # Where the shipped filter falls short of the aim (docs/safety-text.md); raise these with better weights.
-SHORT_OF_IT = {("clip", "violence"): 0.97}
+SHORT_OF_IT = {("clip", "violence"): 0.98}
 LEAST_RECALL_DISGUISED = 0.97
 
 

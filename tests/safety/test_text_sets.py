@@ -11,7 +11,7 @@ RELEASED = json.loads((text_set.FOLDER / "released.json").read_text())
 
 
 def test_every_count_is_at_least_what_was_released():
-    for split in text_set.SPLITS:
+    for split in text_set.FILES:
         now = text_set.counts(split)
         shrunk = {
             name: (count, now.get(name, 0))
@@ -22,7 +22,7 @@ def test_every_count_is_at_least_what_was_released():
 
 
 def test_the_splits_share_no_template_and_no_filling():
-    for one, other in itertools.combinations(text_set.SPLITS, 2):
+    for one, other in itertools.combinations(text_set.FILES, 2):
         assert not set(text_set.templates(one)) & set(text_set.templates(other))
         fillings = [
             {value.lower() for values in text_set.read(split)["slots"].values() for value in values}
@@ -33,7 +33,7 @@ def test_the_splits_share_no_template_and_no_filling():
 
 def test_no_frozen_text_is_trained_on():
     frozen = {text.text.lower() for text in text_set.expand("frozen", per_template=40)}
-    for split in ("train", "calibration"):
+    for split in ("train", "calibration", *text_set.APART):
         assert not frozen & {text.text.lower() for text in text_set.expand(split, per_template=60)}
 
 

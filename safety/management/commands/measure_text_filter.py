@@ -1,10 +1,8 @@
 """What the text filter does on its labelled sets: `manage.py measure_text_filter [--split frozen] [--disguised]`."""
 
-import os
-
 from django.core.management.base import BaseCommand
 
-SPLITS = ("train", "calibration", "development", "frozen")
+FILES = ("train", "calibration", "development", "frozen", "violence")
 
 
 class Command(BaseCommand):
@@ -12,7 +10,7 @@ class Command(BaseCommand):
     requires_system_checks = ()
 
     def add_arguments(self, parser) -> None:
-        parser.add_argument("--split", choices=SPLITS, default="frozen")
+        parser.add_argument("--split", choices=FILES, default="frozen")
         parser.add_argument("--per-template", type=int, default=40, help="texts of each template, at most")
         parser.add_argument(
             "--without-names", action="store_true", help="without the list of people known worldwide"
@@ -32,7 +30,6 @@ class Command(BaseCommand):
         misses: bool,
         **options,
     ) -> None:
-        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         from django.conf import settings
 
         from safety.scorer.engine import Engine

@@ -1,7 +1,6 @@
 """The process that scores texts: `manage.py scorer [ADDRESS]`."""
 
 import asyncio
-import os
 import signal
 
 from django.conf import settings
@@ -16,9 +15,6 @@ class Command(BaseCommand):
         parser.add_argument("address", nargs="?", help="where to listen")
 
     def handle(self, *args, address: str | None, **options) -> None:
-        # Before numpy is imported: several threads would take the cores from each other and from everybody else.
-        for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-            os.environ[name] = "1"
         asyncio.run(_serve(address or settings.SCORERS[0]))
 
 

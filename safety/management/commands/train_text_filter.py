@@ -1,6 +1,5 @@
 """Train the text filter that ships, anew: `manage.py train_text_filter`."""
 
-import os
 from pathlib import Path
 
 from django.core.management.base import BaseCommand
@@ -15,7 +14,6 @@ class Command(BaseCommand):
         parser.add_argument("--vectors", type=Path, help="a file that keeps vectors between runs (.npz)")
 
     def handle(self, *args, to: Path | None, vectors: Path | None, **options) -> None:
-        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         # Imported here: the model's libraries belong into this process alone.
         from django.conf import settings
 
