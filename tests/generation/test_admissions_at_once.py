@@ -36,7 +36,7 @@ def wallet_is_busy(of: Tenant) -> Iterator[None]:
 
 def all_wait(count: int) -> None:
     """Until one waits for the lock and the others for that one."""
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while sum(len(queue) + 1 for queue in admission._turns._waiting.values()) < count:
         assert time.monotonic() < until
         time.sleep(0.01)
