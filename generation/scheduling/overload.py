@@ -16,20 +16,19 @@ from accounts.models import OperationalEvent
 from generation.models import EndpointLoad, Lane, RegisteredModel
 from generation.policy import drain
 from generation.scheduling import lane_settings, pool_settings
+from generation.scheduling.routing import TIER
 
 TOLD_EVERY = timedelta(minutes=1)
 FRESH = timedelta(seconds=15)
 
 # For each lane that a tier has of a kind: the jobs that wait per lane of its pool; in that lane itself, those that
 # would go before the organization's next.
-CROWD = """
+CROWD = f"""
 WITH mine AS (
   SELECT l.slug, l.pool_id, coalesce((SELECT o.waiting FROM generation_laneorganization o
                                        WHERE o.lane_id = l.slug AND o.organization_id = %s), 0) AS jobs
     FROM generation_lane l JOIN generation_pool p ON p.slug = l.pool_id
-   WHERE p.kind = %s AND l.tier_id = (SELECT e.tier_id FROM accounts_enrollment e
-                                       WHERE e.organization_id = %s AND e.effective_from <= %s
-                                       ORDER BY e.effective_from DESC, e.id DESC LIMIT 1))
+   WHERE p.kind = %s AND l.tier_id = {TIER})
 SELECT m.slug, c.lane_id, c.jobs
   FROM mine m CROSS JOIN LATERAL (
     SELECT o.lane_id, sum(CASE WHEN o.lane_id = m.slug AND o.organization_id <> %s

@@ -38,15 +38,18 @@ SELECT s.id, t.slug, t.pool_id
 """
 
 
+# The tier of an organization at a moment.
+TIER = """
+(SELECT e.tier_id FROM accounts_enrollment e WHERE e.organization_id = %s AND e.effective_from <= %s
+  ORDER BY e.effective_from DESC, e.id DESC LIMIT 1)
+"""
 # The lanes of a kind that an organization's tier has, in their order, and whether somebody takes jobs there.
 LANES = f"""
 SELECT EXISTS (SELECT 1 FROM generation_worker w
                 WHERE w.pool_id = p.slug AND w.stopped_at IS NULL AND w.desired = 'run'),
        {batch.columns(Lane, "l")}, {batch.columns(Pool, "p")}, {batch.columns(Tier, "t")}
   FROM generation_lane l JOIN generation_pool p ON p.slug = l.pool_id JOIN accounts_tier t ON t.slug = l.tier_id
- WHERE p.kind = %s AND l.tier_id = (SELECT e.tier_id FROM accounts_enrollment e
-                                     WHERE e.organization_id = %s AND e.effective_from <= %s
-                                     ORDER BY e.effective_from DESC, e.id DESC LIMIT 1)
+ WHERE p.kind = %s AND l.tier_id = {TIER}
  ORDER BY l.preference, l.slug
 """
 
