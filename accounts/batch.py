@@ -38,6 +38,8 @@ def read(statements: Sequence[Statement]) -> list[list[tuple]]:
 
     Database errors are Django's.
     """
+    if not statements:
+        return []
     with connection.cursor() as cursor:
         names = [_prepare(cursor, sql) for sql, _ in statements]
         # psycopg's own literals, without its parser: what is left to fill in are lists of values.

@@ -3,18 +3,47 @@
 Reading only; what moves money is ledger.py.
 """
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
 
 from django.db import transaction
-from django.db.models import Q
 
+from accounts import batch
 from billing import allowance, overage
 from billing.models import Account, Wallet
 
 Kind = Account.Kind
 BUCKETS = (Kind.ALLOWANCE, Kind.PROMOTIONAL, Kind.PURCHASED, Kind.OVERAGE)
 STANDING = (Kind.PURCHASED, Kind.ALLOWANCE, Kind.HELD)
+
+LOCK = """
+SELECT organization_id, rate_tat, allowance_day, allowance_day_granted, allowance_month_spent, overage_month,
+       overage_granted, key_rates, low_balance_micro, low_balance_told
+  FROM billing_wallet WHERE organization_id = %s
+"""
+WALLET = (
+    "organization_id",
+    "rate_tat",
+    "allowance_day",
+    "allowance_day_granted",
+    "allowance_month_spent",
+    "overage_month",
+    "overage_granted",
+    "key_rates",
+    "low_balance_micro",
+    "low_balance_told",
+)
+ACCOUNTS = """
+SELECT id, organization_id, kind, balance, expires_at FROM billing_account
+ WHERE organization_id = %s AND kind NOT IN ('promotional', 'overage')
+ UNION ALL
+SELECT id, organization_id, kind, balance, expires_at FROM billing_account
+ WHERE organization_id = %s AND kind IN ('promotional', 'overage') AND balance > 0
+ UNION ALL
+SELECT id, organization_id, kind, balance, expires_at FROM billing_account WHERE organization_id IS NULL
+ ORDER BY 5, 1
+"""
 
 
 class Books:
@@ -96,18 +125,27 @@ def _open_wallet(organization_id: int) -> Wallet:
 
 def open_books(organization_id: int) -> Books:
     """Lock the wallet until the end of the caller's database transaction and read its accounts."""
-    locked = Wallet.objects.select_for_update()
-    wallet = locked.filter(pk=organization_id).first()
-    if wallet is None:
+    return open_and_read(organization_id, ())[0]
+
+
+def open_and_read(
+    organization_id: int, statements: Sequence[batch.Statement]
+) -> tuple[Books, list[list[tuple]]]:
+    """The same, and the rows of these statements, read under the lock in the same round trip."""
+    everything = [(LOCK + " FOR UPDATE", (organization_id,)), _accounts(organization_id), *statements]
+    found = batch.run(everything)
+    if not found[0]:
         _open_wallet(organization_id)
-        wallet = locked.get(pk=organization_id)
-    return Books(wallet, _accounts(organization_id))
+        found = batch.run(everything)
+    (wallet,), accounts, *rest = found
+    return Books(stored_wallet(wallet), map(stored_account, accounts)), rest
 
 
 def preview_books(organization_id: int, caps: allowance.Caps, at: datetime, overage_limit: int = 0) -> Books:
     """The books as a use at `at` would find them, without a lock and without writing: for quotes and balances."""
     wallet = Wallet.objects.filter(pk=organization_id).first() or Wallet(organization_id=organization_id)
-    accounts = with_standing(organization_id, _accounts(organization_id))
+    (found,) = batch.read([_accounts(organization_id)])
+    accounts = with_standing(organization_id, [stored_account(row) for row in found])
     return preview(Books(wallet, accounts), caps, at, overage_limit)
 
 
@@ -141,12 +179,18 @@ def _preview_overage(books: Books, due: overage.Roll) -> None:
     books.keep_overage_state(due.state)
 
 
-def _accounts(organization_id: int) -> list[Account]:
-    expiring = (Kind.PROMOTIONAL, Kind.OVERAGE)
-    standing = Q(organization_id=organization_id) & ~Q(kind__in=expiring)
-    expiring_left = Q(organization_id=organization_id, kind__in=expiring, balance__gt=0)
-    platform = Q(organization__isnull=True)
-    return list(Account.objects.filter(standing | expiring_left | platform).order_by("expires_at", "id"))
+def _accounts(organization_id: int) -> batch.Statement:
+    return ACCOUNTS, (organization_id, organization_id)
+
+
+def stored_wallet(row: tuple) -> Wallet:
+    wallet = batch.stored(Wallet, WALLET, row)
+    wallet.key_rates = json.loads(wallet.key_rates)  # Django's connections hand JSON over as text
+    return wallet
+
+
+def stored_account(row: tuple) -> Account:
+    return batch.stored(Account, ["id", "organization_id", "kind", "balance", "expires_at"], row)
 
 
 def utc_day(at: datetime) -> date:

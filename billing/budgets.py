@@ -8,8 +8,6 @@ from collections.abc import Iterable
 from datetime import UTC, date, datetime
 
 from django.db import connection, transaction
-from django.db.models import F, Q
-from django.db.models.functions import Greatest
 from django.utils import timezone
 
 from accounts import batch
@@ -34,6 +32,12 @@ COUNT = """
 INSERT INTO billing_budgetmonth (budget_id, month, used_micro)
 SELECT b.budget, %s, b.used + %s FROM unnest(%s::bigint[], %s::bigint[]) AS b (budget, used)
 ON CONFLICT (budget_id, month) DO UPDATE SET used_micro = billing_budgetmonth.used_micro + %s
+"""
+# Never below zero: a count that is off is for reconciliation to find, not for a settlement to fail on.
+GIVE_BACK = """
+UPDATE billing_budgetmonth m SET used_micro = greatest(0, m.used_micro - %s) FROM billing_budget b
+ WHERE b.id = m.budget_id AND m.month = %s AND b.organization_id = %s AND b.removed_at IS NULL
+   AND (b.scope = 'organization' OR b.user_id = %s OR b.api_key_id = %s)
 """
 
 # What a month came to from its records: captured, or held while it is open, whatever was refunded later. The month is
@@ -95,23 +99,13 @@ def count(found: Iterable[Standing], amount: int, at: datetime) -> list[batch.St
     return [(COUNT, (month_of(at), amount, numbers, used, amount))]
 
 
-def give_back(decision: Decision, amount: int) -> None:
-    """A hold was released, in part or whole: the budgets that counted it in its month get that back."""
+def give_back(decision: Decision, amount: int) -> list[batch.Statement]:
+    """A hold was released, in part or whole: the statement by which the budgets that counted it in its month get that
+    back."""
     if amount <= 0:
-        return
-    mine = Q(budget__scope=Scope.ORGANIZATION)
-    if decision.user_id is not None:
-        mine |= Q(budget__user_id=decision.user_id)
-    if decision.api_key_id is not None:
-        mine |= Q(budget__api_key_id=decision.api_key_id)
-    counted_there = BudgetMonth.objects.filter(
-        mine,
-        budget__organization_id=decision.organization_id,
-        budget__removed_at__isnull=True,
-        month=month_of(decision.at),
-    )
-    # Never below zero: a count that is off is for reconciliation to find, not for a settlement to fail on.
-    counted_there.update(used_micro=Greatest(0, F("used_micro") - amount))
+        return []
+    whose = (decision.organization_id, decision.user_id, decision.api_key_id)
+    return [(GIVE_BACK, (amount, month_of(decision.at), *whose))]
 
 
 def tell(organization_id: int, found: Iterable[Standing], amount: int, at: datetime) -> None:

@@ -7,7 +7,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from accounts import operations
+from accounts import batch, operations
 from billing import budgets, ledger
 from billing.books import open_books
 from billing.models import Hold
@@ -42,6 +42,6 @@ def _expire_one(hold_id: int) -> bool:
     if held is None:
         return False
     ledger.expire_hold(books, held)
-    budgets.give_back(held.decision, held.amount)
+    batch.run(budgets.give_back(held.decision, held.amount))
     operations.report("billing.hold_expired", "error", f"hold:{hold_id}", {"subject": held.subject})
     return True

@@ -184,6 +184,14 @@ SELECT %s, part.account, part.position - 1, part.amount, CASE WHEN part.daily TH
   FROM unnest(%s::bigint[], %s::bigint[], %s::boolean[]) WITH ORDINALITY
     AS part (account, amount, daily, position)
 """
+RESOLVE = """
+UPDATE billing_hold SET state = %s, captured = %s, resolved_at = %s
+ WHERE id = %s AND organization_id = %s AND state = 'open' RETURNING id
+"""
+PARTS = f"""
+SELECT {batch.columns(HoldPart, "p")}, {batch.columns(Account, "a")}
+  FROM billing_holdpart p JOIN billing_account a ON a.id = p.account_id WHERE p.hold_id = %s ORDER BY p.position
+"""
 
 
 def hold(
@@ -275,13 +283,14 @@ def _resolve(
     expired: bool = False,
 ) -> Transaction | None:
     state = Hold.State.CAPTURED if captured else Hold.State.EXPIRED if expired else Hold.State.RELEASED
-    still_open = Hold.objects.filter(pk=held.pk, organization_id=books.wallet.pk, state=Hold.State.OPEN)
-    if not still_open.update(state=state, captured=captured, resolved_at=at):
+    resolved = (RESOLVE, (state, captured, at, held.pk, books.wallet.pk))
+    was_open, parts = batch.run([resolved, (PARTS, (held.pk,))])
+    if not was_open:
         raise HoldResolved(f"hold {held.pk} was resolved before")
     held.state, held.captured, held.resolved_at = state, captured, at
     if not held.amount:
         return None
-    back = _released_parts(list(held.parts.select_related("account")), captured)
+    back = _released_parts([_part(row) for row in parts], captured)
     moves = [(books.own(Kind.HELD), -held.amount), *((part.account, amount) for part, amount in back)]
     posted = post(
         books,
@@ -297,6 +306,11 @@ def _resolve(
     )
     expire_what_came_back_late(books, held, back, at)
     return posted
+
+
+def _part(row: tuple) -> HoldPart:
+    part, part.account = batch.instances([HoldPart, Account], row)
+    return part
 
 
 def _released_parts(parts: list[HoldPart], captured: int) -> list[tuple[HoldPart, int]]:

@@ -4,9 +4,10 @@ from datetime import datetime
 
 from django.db import transaction
 
+from accounts import batch
 from billing import budgets, ledger, prices, pricing
-from billing.books import open_books
-from billing.models import Charge, Hold, Operation, PriceVersion, UsageEvent
+from billing.books import open_and_read
+from billing.models import Charge, Decision, Hold, Operation, PriceVersion, UsageEvent
 from billing.settlement_rules import CHARGED
 
 Outcome = UsageEvent.Outcome
@@ -18,6 +19,14 @@ REASONS = {
     Outcome.FAILED: "Not charged: the work failed",
     Outcome.BLOCKED: "Not charged: the result was blocked",
 }
+
+WORK = f"""
+SELECT nextval('billing_usageevent_id_seq'), nextval('billing_charge_id_seq'),
+       EXISTS (SELECT 1 FROM billing_usageevent u WHERE u.hold_id = h.id),
+       {batch.columns(Hold, "h")}, {batch.columns(Decision, "d")}, {batch.columns(PriceVersion, "p")}
+  FROM billing_hold h JOIN billing_decision d ON d.id = h.decision_id
+  JOIN billing_priceversion p ON p.id = d.price_version_id WHERE h.id = %s
+"""
 
 
 @transaction.atomic
@@ -39,18 +48,20 @@ def settle(
     `HoldResolved` where the hold was released without a settlement, ValueError for a subject that isn't the hold's.
     """
     organization_id = Hold.objects.values_list("organization_id", flat=True).get(pk=hold_id)
-    books = open_books(organization_id)
-    held = Hold.objects.select_related("decision__price_version").get(pk=hold_id)
+    books, ((found,),) = open_and_read(organization_id, [(WORK, (hold_id,))])
+    held, usage_id, charge_id, is_settled = _work(found)
     if subject != held.subject:
         raise ValueError(f"hold {hold_id} is for {held.subject}, not {subject}")
     done = (str(Outcome(outcome)), units_micro, quantity, reason_code)
-    if first := _settled_before(held, done):
-        return first
+    if is_settled:
+        return _settled_before(held, done)
     if held.state != Hold.State.OPEN:
         raise ledger.HoldResolved(f"hold {hold_id} was resolved before")
-    charge = _charge(held, done, at)
+    usage = _usage(usage_id, held, done, at)
+    charge = _charge(charge_id, held, usage)
+    freed = budgets.give_back(held.decision, held.amount - charge.amount)
+    batch.run([batch.insertion(usage), batch.insertion(charge), *freed])
     ledger.capture(books, held, charge.amount, charge=charge, reason=REASONS[Outcome(outcome)], at=at)
-    budgets.give_back(held.decision, held.amount - charge.amount)
     return charge
 
 
@@ -68,21 +79,26 @@ def amount_due(held: Hold, outcome: str, units_micro: int) -> int:
     return min(held.amount, pricing.amount_micro(units_micro, price_of(held, outcome).micro_per_unit))
 
 
-def _settled_before(held: Hold, done: tuple[str, int, int, str]) -> Charge | None:
-    first = (
-        Charge.objects.select_related("usage_event", "price_version").filter(usage_event__hold=held).first()
-    )
-    if first is None:
-        return None
+def _work(row: tuple) -> tuple[Hold, int, int, bool]:
+    """The hold with its decision and price, ids for what will be written, and whether it was settled before."""
+    held, decision, price = batch.instances([Hold, Decision, PriceVersion], row[3:])
+    decision.price_version, held.decision = price, decision
+    usage_id, charge_id, is_settled = row[:3]
+    return held, usage_id, charge_id, is_settled
+
+
+def _settled_before(held: Hold, done: tuple[str, int, int, str]) -> Charge:
+    first = Charge.objects.select_related("usage_event", "price_version").get(usage_event__hold=held)
     usage = first.usage_event
     if (usage.outcome, usage.units_micro, usage.quantity, usage.reason_code) != done:
         raise ledger.reused(f"The settlement of {held.subject}")
     return first
 
 
-def _charge(held: Hold, done: tuple[str, int, int, str], at: datetime) -> Charge:
+def _usage(number: int, held: Hold, done: tuple[str, int, int, str], at: datetime) -> UsageEvent:
     outcome, units_micro, quantity, reason_code = done
-    usage = UsageEvent.objects.create(
+    return UsageEvent(
+        id=number,
         organization_id=held.organization_id,
         hold=held,
         subject=held.subject,
@@ -94,12 +110,16 @@ def _charge(held: Hold, done: tuple[str, int, int, str], at: datetime) -> Charge
         reason_code=reason_code,
         at=at,
     )
-    return Charge.objects.create(
+
+
+def _charge(number: int, held: Hold, usage: UsageEvent) -> Charge:
+    return Charge(
+        id=number,
         organization_id=held.organization_id,
         usage_event=usage,
-        price_version=price_of(held, outcome),
+        price_version=price_of(held, usage.outcome),
         quoted=held.amount,
-        amount=amount_due(held, outcome, units_micro),
-        reason_code=reason_code,
-        at=at,
+        amount=amount_due(held, usage.outcome, usage.units_micro),
+        reason_code=usage.reason_code,
+        at=usage.at,
     )

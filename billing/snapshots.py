@@ -1,6 +1,5 @@
 """Everything that decisions depend on, read under the lock on the wallet in one round trip."""
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -12,7 +11,15 @@ from psycopg.types.json import Jsonb
 from accounts import batch
 from accounts.models import TierTerms
 from billing import allowance, budgets, waterfall
-from billing.books import Books, wallet_for, with_standing
+from billing.books import (
+    ACCOUNTS,
+    LOCK,
+    Books,
+    stored_account,
+    stored_wallet,
+    wallet_for,
+    with_standing,
+)
 from billing.limits import Budget
 from billing.models import Account, Operation, PriceVersion, Wallet
 from billing.prices import NoPrice
@@ -20,33 +27,6 @@ from billing.prices import NoPrice
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 
-LOCK = """
-SELECT organization_id, rate_tat, allowance_day, allowance_day_granted, allowance_month_spent, overage_month,
-       overage_granted, key_rates, low_balance_micro, low_balance_told
-  FROM billing_wallet WHERE organization_id = %s
-"""
-WALLET = (
-    "organization_id",
-    "rate_tat",
-    "allowance_day",
-    "allowance_day_granted",
-    "allowance_month_spent",
-    "overage_month",
-    "overage_granted",
-    "key_rates",
-    "low_balance_micro",
-    "low_balance_told",
-)
-ACCOUNTS = """
-SELECT id, organization_id, kind, balance, expires_at FROM billing_account
- WHERE organization_id = %s AND kind NOT IN ('promotional', 'overage')
- UNION ALL
-SELECT id, organization_id, kind, balance, expires_at FROM billing_account
- WHERE organization_id = %s AND kind IN ('promotional', 'overage') AND balance > 0
- UNION ALL
-SELECT id, organization_id, kind, balance, expires_at FROM billing_account WHERE organization_id IS NULL
- ORDER BY 5, 1
-"""
 PRICES = """
 SELECT DISTINCT ON (operation) id, operation, micro_per_unit, micro_per_credit, effective_from
   FROM billing_priceversion WHERE operation = ANY(%s) AND effective_from <= %s
@@ -184,8 +164,8 @@ def _statements(wallet: str, number: str, asked: Sequence[Asked]) -> list[batch.
 def _opened(found: list[list[tuple]], asked: Sequence[Asked]) -> list[Opened]:
     organization_id = asked[0].organization_id
     wallet, accounts, (shared,), *each = found
-    own = _wallet(wallet[0]) if wallet else Wallet(organization_id=organization_id)
-    books = Books(own, with_standing(organization_id, [_account(row) for row in accounts]))
+    own = stored_wallet(wallet[0]) if wallet else Wallet(organization_id=organization_id)
+    books = Books(own, with_standing(organization_id, [stored_account(row) for row in accounts]))
     opened = []
     for n, one in enumerate(asked):
         prices, (facts,), applying = each[3 * n : 3 * n + 3]
@@ -261,16 +241,6 @@ def key_tat(wallet: Wallet, api_key_id: int | None) -> datetime | None:
 
 def _micros(at: datetime) -> int:
     return (at - EPOCH) // MICROSECOND
-
-
-def _wallet(row: tuple) -> Wallet:
-    wallet = batch.stored(Wallet, WALLET, row)
-    wallet.key_rates = json.loads(wallet.key_rates)  # Django's connections hand JSON over as text
-    return wallet
-
-
-def _account(row: tuple) -> Account:
-    return batch.stored(Account, ["id", "organization_id", "kind", "balance", "expires_at"], row)
 
 
 def _price(row: tuple) -> PriceVersion:

@@ -112,7 +112,7 @@ def test_the_price_is_the_one_that_was_quoted(hold):
 def test_a_settlement_takes_a_bounded_number_of_queries(hold):
     with CaptureQueriesContext(connection) as queries:
         settle_it(hold, units_micro=4 * UNIT)
-    assert len([q for q in queries if not q["sql"].startswith(("SAVEPOINT", "RELEASE", "PREPARE"))]) == 11
+    assert len([q for q in queries if not q["sql"].startswith(("SAVEPOINT", "RELEASE", "PREPARE"))]) == 5
 
 
 def test_work_that_cost_nothing_still_has_its_records(organization, decide, bare_terms):

@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import json
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -19,18 +20,26 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--stop-every-s", type=float, default=20.0)
     parser.add_argument("--seed", type=int)
     parser.add_argument(
+        "--folder",
+        type=Path,
+        help="keep everything here; the same folder and arguments go on where it was left",
+    )
+    parser.add_argument(
         "--crash-points", action="store_true", help="crash at every commit of the money paths instead"
     )
     asked = parser.parse_args(arguments)
-    folder = Path(tempfile.mkdtemp(prefix="backlot-hammer-"))
+    folder = asked.folder or Path(tempfile.mkdtemp(prefix="backlot-hammer-"))
+    folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o755)  # as root the server is run by another user, who must reach its data
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # the clients and the server go too
     cluster = Cluster(folder)
     try:
         set_up_django(cluster.url, folder / "home")
         verdict = _crash() if asked.crash_points else _hammer(asked, cluster, folder)
     finally:
         cluster.close()
-        shutil.rmtree(folder, ignore_errors=True)
+        if not asked.folder:
+            shutil.rmtree(folder, ignore_errors=True)
     sys.stdout.write(json.dumps(verdict, default=str) + "\n")
     return 0 if verdict["clean"] else 1
 
@@ -39,7 +48,9 @@ def _hammer(asked: argparse.Namespace, cluster: Cluster, folder: Path) -> dict:
     from tests.faults.hammer import conductor, verdict
 
     given = {
-        name: value for name, value in vars(asked).items() if name != "crash_points" and value is not None
+        name: value
+        for name, value in vars(asked).items()
+        if name not in ("crash_points", "folder") and value is not None
     }
     plan = conductor.Plan(**given)
     conductor.prepare(plan)

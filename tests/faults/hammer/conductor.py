@@ -1,5 +1,6 @@
 """The run: clients are forked, killed and forked anew, the database is stopped now and then."""
 
+import gc
 import os
 import random
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 from django.db import connections
 from django.urls import get_resolver
 
+from billing.payments import signing
 from tests.faults.hammer import client, stage
 from tests.faults.hammer.cluster import Cluster
 
@@ -47,14 +49,22 @@ class Course:
 
 
 def prepare(plan: Plan) -> None:
+    """The stage, unless an earlier sitting made it, and what every fork would else import by itself."""
+    if not stage.User.objects.exists():
+        _make_stage(plan)
+    # Half of a short-lived client's time went into importing what its first link and its first payment need.
+    _ = get_resolver().reverse_dict
+    signing.signed("", "")
+    gc.freeze()
+    connections.close_all()
+
+
+def _make_stage(plan: Plan) -> None:
     for slug in plan.slugs:
         stage.organization(slug)
     for number in range(plan.codes):
         stage.code(f"HAMMER-{number}")
     stage.User.objects.create_user("hammer@example.com")
-    # Half of a short-lived client's time went into importing what its first link needs; a fork finds it imported.
-    _ = get_resolver().reverse_dict
-    connections.close_all()
 
 
 def journal_of(folder: Path, number: int) -> Path:
@@ -63,10 +73,21 @@ def journal_of(folder: Path, number: int) -> Path:
 
 def run(plan: Plan, cluster: Cluster, folder: Path) -> Course:
     """Until every client has had its answers. The forks share nothing with this process but its loaded modules."""
-    chance, course = random.Random(plan.seed), Course()
-    began = time.monotonic()
+    course, began = Course(), time.monotonic()
     running = {_fork(plan, folder, number): number for number in range(plan.clients)}
-    next_kill, next_stop = began + plan.kill_every_s, began + plan.stop_every_s
+    try:
+        _until_done(plan, cluster, folder, running, course)
+    finally:
+        for pid in running:
+            os.kill(pid, signal.SIGKILL)
+    course.seconds = time.monotonic() - began
+    return course
+
+
+def _until_done(plan: Plan, cluster: Cluster, folder: Path, running: dict[int, int], course: Course) -> None:
+    chance = random.Random(plan.seed)
+    next_kill = time.monotonic() + plan.kill_every_s
+    next_stop = time.monotonic() + plan.stop_every_s
     while running:
         _collect(running, course)
         now = time.monotonic()
@@ -82,8 +103,6 @@ def run(plan: Plan, cluster: Cluster, folder: Path) -> Course:
             cluster.stop_at_once()
             next_stop = time.monotonic() + plan.stop_every_s
         time.sleep(0.02)
-    course.seconds = time.monotonic() - began
-    return course
 
 
 def _collect(running: dict[int, int], course: Course) -> None:
