@@ -103,7 +103,9 @@ TEMPLATES = [
     }
 ]
 
-# A sync view under ASGI runs in a thread of its own, so connections come from a pool, not from the thread.
+# So many requests at once are answered by views that aren't async; more wait. Most wait for the database by then.
+WEB_THREADS = env.integer("WEB_THREADS", 64, least=1, most=1000)
+# Views run in threads, more of them than there are connections: these come from a pool, not from the thread.
 DATABASE_URL = env.text("DATABASE_URL", "")
 REDIS_URL = env.text("REDIS_URL", "")
 DATABASES = {"default": dj_database_url.parse(DATABASE_URL or "postgresql://unset:unset@127.0.0.1:1/unset")}

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import uvicorn
-from django.core.asgi import get_asgi_application
 from django.db import connection
 
 from console.edge import Edge
+from console.handler import Handler
 from generation import dispatch, finalization, streams
 from generation.finalization import Ran
 from generation.models import TokenSegment
@@ -22,7 +22,7 @@ from tests.generation.api_stage import claimed, worker
 def serving() -> Iterator[str]:
     """The address of a server in a thread of this process."""
     config = uvicorn.Config(
-        Edge(get_asgi_application()),
+        Edge(Handler(16)),
         port=0,
         log_config=None,
         lifespan="off",
