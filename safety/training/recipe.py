@@ -36,7 +36,7 @@ CATEGORIES = {
 }
 STRENGTH = 10.0  # 1 / regularisation, of the softmax over categories
 FOLDS = 3
-APART_REFUSED = 0.003  # of the calibration split's benign clip prompts, by a category that learns apart
+APART_REFUSED = 0.0075  # of the calibration split's benign clip prompts, by a category that learns apart
 UNTOLD = "any"  # the topic of benign texts whose topic nobody told
 BENIGN_REFUSED = 0.003  # of the benign texts a category may refuse so many where that is what recall costs
 
@@ -110,9 +110,23 @@ def _joined(*splits: Split) -> Split:
 
 
 def _lead_apart(name: str, learnt: Split, order: list[str]) -> np.ndarray:
-    """float32 [features + 1]: what one category learns beside all others, over benign."""
-    weights = _softmax(learnt.rows, learnt.categories, order, STRENGTH)
-    return weights[:, order.index(name)] - weights[:, -1]
+    """float32 [features + 1]: what one category learns beside all others, over benign.
+
+    The mean of two fits, at one spread: one tells it from every other category, one from benign clip prompts alone. On
+    texts that neither had learnt from, the second refused more of those meant, and twice the hard benign ones; the mean
+    refused as many of those meant as the second, and about as few benign ones as the first.
+    """
+    weights = _softmax(learnt.rows, learnt.categories, order, 3 * STRENGTH)
+    among = weights[:, order.index(name)] - weights[:, -1]
+    clips = np.array([one.kind for one in learnt.texts]) == "clip"
+    two = clips & np.isin(learnt.categories, [name, BENIGN])
+    weights = _softmax(learnt.rows[two], learnt.categories[two], [name, BENIGN], STRENGTH)
+    alone = weights[:, 0] - weights[:, 1]
+    return (among + alone * _spread(learnt, among) / _spread(learnt, alone)) / 2
+
+
+def _spread(learnt: Split, lead: np.ndarray) -> float:
+    return float(np.std(learnt.rows @ lead[:-1]))
 
 
 def _point_apart(
@@ -140,6 +154,9 @@ def _softmax(
     from sklearn.linear_model import LogisticRegression
 
     fitted = LogisticRegression(C=strength, max_iter=150).fit(rows, wanted)
+    if len(order) == 2:  # then there is one row: of the second class, in the order of names
+        fitted.coef_ = np.vstack([-fitted.coef_, fitted.coef_]) / 2
+        fitted.intercept_ = np.concatenate([-fitted.intercept_, fitted.intercept_]) / 2
     places = [list(fitted.classes_).index(name) for name in order]
     return np.vstack([fitted.coef_[places].T, fitted.intercept_[places]]).astype(np.float32)
 
