@@ -89,7 +89,7 @@ DERIVED = (
     """
     INSERT INTO {schema}.moves
     SELECT r.id, e.account_id, e.amount FROM {schema}.replayed r JOIN billing_entry e ON e.transaction_id = r.id
-     WHERE r.id NOT IN (SELECT transaction_id FROM {schema}.moves)
+     WHERE NOT EXISTS (SELECT 1 FROM {schema}.moves m WHERE m.transaction_id = r.id)
     """,
     """
     CREATE UNLOGGED TABLE {schema}.balances AS
@@ -97,7 +97,8 @@ DERIVED = (
            coalesce(b.amount, 0) + coalesce(m.amount, 0) AS replayed, a.balance AS stored
       FROM billing_account a
       LEFT JOIN (SELECT e.account_id, sum(e.amount) AS amount FROM billing_entry e
-                  WHERE e.transaction_id NOT IN (SELECT id FROM {schema}.replayed) GROUP BY 1) b ON b.account_id = a.id
+                  WHERE NOT EXISTS (SELECT 1 FROM {schema}.replayed r WHERE r.id = e.transaction_id)
+                  GROUP BY 1) b ON b.account_id = a.id
       LEFT JOIN (SELECT account_id, sum(amount) AS amount FROM {schema}.moves GROUP BY 1) m ON m.account_id = a.id
      WHERE a.organization_id IS NOT NULL
     """,
