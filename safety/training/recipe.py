@@ -36,7 +36,7 @@ CATEGORIES = {
 }
 STRENGTH = 10.0  # 1 / regularisation, of the softmax over categories
 FOLDS = 3
-APART_REFUSED = 0.0075  # of the calibration split's benign clip prompts, by a category that learns apart
+APART_REFUSED = 0.005  # of the calibration split's benign clip prompts, by a category that learns apart
 UNTOLD = "any"  # the topic of benign texts whose topic nobody told
 BENIGN_REFUSED = 0.003  # of the benign texts a category may refuse so many where that is what recall costs
 
