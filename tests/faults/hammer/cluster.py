@@ -24,8 +24,8 @@ class Cluster:
         self._server.process.wait()
         self._server.restart()
         self.stops += 1
-        # What the planner knows of tables is autovacuum's to keep, which these stops never let get to it: after a
-        # hundred thousand operations a commit took 70 ms by plans for empty tables.
+        # What the planner knows of tables is autovacuum's to keep, which these stops never let get to it: after
+        # fifty thousand operations a commit took 70 ms by plans for empty tables.
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute("ANALYZE")
 
