@@ -10,7 +10,6 @@ the benchmark.
 import itertools
 import os
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.request
@@ -31,6 +30,7 @@ from billing import ledger
 from billing.models import Account, Decision, Hold
 from billing.reconciliation import reconcile
 from console.embedded.server import free_port
+from console.supervisor import programs
 from generation.models import Evaluation, RegisteredModel
 from generation.revisions import rollout
 
@@ -158,21 +158,11 @@ def _serving(folder: Path) -> Iterator[str]:
     """The application as `make run` serves it, in a process of its own."""
     connection.close()
     port = free_port(None)
-    command = [
-        sys.executable,
-        "-m",
-        "uvicorn",
-        "console.asgi:application",
-        "--port",
-        str(port),
-        "--no-access-log",
-        "--workers",
-        str(os.cpu_count() or 1),
-    ]
+    web = programs.web(port)
     with (folder / "web.log").open("wb") as log:
         server = subprocess.Popen(
-            [*command, "--log-level", "warning"],
-            env={**os.environ, **AS_DEPLOYED},
+            [*web.command, "--workers", str(os.cpu_count() or 1)],
+            env={**web.surroundings(), **AS_DEPLOYED},
             stdout=log,
             stderr=log,
         )

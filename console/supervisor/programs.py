@@ -26,7 +26,7 @@ class Program:
 
 def web(port: int) -> Program:
     command = ["-m", "uvicorn", "console.asgi:application", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--http", "console.slow_clients:Patient"]
+    command += ["--http", "console.slow_clients:Patient", "--loop", "console.shared_port:Loop"]
     command += ["--timeout-graceful-shutdown", "5", "--log-config", str(UVICORN_LOGS), "--no-access-log"]
     # The header tells another `serve` on this port that it has met Backlot.
     command += ["--no-server-header", "--header", "server:backlot"]
