@@ -41,9 +41,11 @@ def read(statements: Sequence[Statement]) -> list[list[tuple]]:
     if not statements:
         return []
     with connection.cursor() as cursor:
-        names = [_prepare(cursor, sql) for sql, _ in statements]
+        own = connection.connection  # once: Django looks up whose thread it is each time
+        known = _prepared.setdefault(own, set())
+        names = [_prepare(cursor, known, sql) for sql, _ in statements]
         # psycopg's own literals, without its parser: what is left to fill in are lists of values.
-        literal = Transformer(connection.connection).as_literal
+        literal = Transformer(own).as_literal
         cursor.execute(
             b"; ".join(
                 b"EXECUTE %b (%b)" % (name, b", ".join(map(literal, params)))
@@ -151,8 +153,7 @@ def _insert_into(table: str, columns: tuple[str, ...]) -> str:
     return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join(['%s'] * len(columns))})"
 
 
-def _prepare(cursor: Any, sql: str) -> bytes:
-    known = _prepared.setdefault(connection.connection, set())
+def _prepare(cursor: Any, known: set[bytes], sql: str) -> bytes:
     name = _name(sql)
     if name not in known:
         numbers = itertools.count(1)
