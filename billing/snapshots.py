@@ -15,9 +15,9 @@ from billing.books import (
     ACCOUNTS,
     LOCK,
     Books,
+    open_and_read,
     stored_account,
     stored_wallet,
-    wallet_for,
     with_standing,
 )
 from billing.limits import Budget
@@ -134,38 +134,37 @@ class Opened:
 def open_for(asked: Sequence[Asked]) -> list[Opened]:
     """Lock the wallet of these requests of one organization until the end of the caller's database transaction, and
     read; all of them share the books."""
-    statements = _statements(LOCK + " FOR UPDATE", DRAWN, asked)
-    found = batch.run(statements)
-    if not found[0]:
-        wallet_for(asked[0].organization_id)
-        found = batch.run(statements)
-    return _opened(found, asked)
+    books, found = open_and_read(asked[0].organization_id, _statements(DRAWN, asked))
+    return _opened(books, found, asked)
 
 
 def look(asked: Asked) -> Opened:
     """The same without a lock and without drawing numbers, for quotes; a wallet that isn't open yet is an empty one."""
-    return _opened(batch.read(_statements(LOCK, NOT_DRAWN, [asked])), [asked])[0]
+    org = asked.organization_id
+    wallet, accounts, *found = batch.read(
+        [(LOCK, (org,)), (ACCOUNTS, (org, org)), *_statements(NOT_DRAWN, [asked])]
+    )
+    own = stored_wallet(wallet[0]) if wallet else Wallet(organization_id=org)
+    books = Books(own, with_standing(org, [stored_account(row) for row in accounts]))
+    return _opened(books, found, [asked])[0]
 
 
-def _statements(wallet: str, number: str, asked: Sequence[Asked]) -> list[batch.Statement]:
-    """Three that all of them share, then three of each."""
+def _statements(number: str, asked: Sequence[Asked]) -> list[batch.Statement]:
+    """One that all of them share, then three of each."""
     org, latest = asked[0].organization_id, max(one.at for one in asked)
-    shared = [(wallet, (org,)), (ACCOUNTS, (org, org)), (FACTS, (org, latest, org, latest, latest, org))]
+    statements = [(FACTS, (org, latest, org, latest, latest, org))]
     own = OWN.replace("{number}", number)
     for one in asked:
-        shared += [
+        statements += [
             (PRICES, ([one.operation, Operation.ALLOWANCE], one.at)),
             (own, (org, one.subject, org, one.at, one.api_key_id)),
             budgets.applying(org, one.user_id, one.api_key_id, one.at),
         ]
-    return shared
+    return statements
 
 
-def _opened(found: list[list[tuple]], asked: Sequence[Asked]) -> list[Opened]:
-    organization_id = asked[0].organization_id
-    wallet, accounts, (shared,), *each = found
-    own = stored_wallet(wallet[0]) if wallet else Wallet(organization_id=organization_id)
-    books = Books(own, with_standing(organization_id, [stored_account(row) for row in accounts]))
+def _opened(books: Books, found: list[list[tuple]], asked: Sequence[Asked]) -> list[Opened]:
+    (shared,), *each = found
     opened = []
     for n, one in enumerate(asked):
         prices, (facts,), applying = each[3 * n : 3 * n + 3]
