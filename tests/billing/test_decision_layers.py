@@ -6,8 +6,9 @@ from datetime import timedelta
 import pytest
 from django.db import connection, transaction
 
-from accounts import keys, tiers
+from accounts import batch, keys, tiers
 from billing import access, decisions, snapshots
+from billing.books import wallet_for
 from billing.models import (
     AutoTopUp,
     Decision,
@@ -100,10 +101,13 @@ def test_a_low_balance_is_told_once_until_it_rises(organization, decide, bare_te
     assert not Wallet.objects.get().low_balance_told
 
 
-def test_the_lock_comes_first_in_the_one_query_that_reads(organization):
-    asked = snapshots.Asked(organization.pk, None, None, "clip", "s", NOON)
-    statements = snapshots._statements(snapshots.LOCK + " FOR UPDATE", snapshots.DRAWN, [asked])
-    assert statements[0][0].strip().endswith("FOR UPDATE")
+def test_the_lock_comes_first_in_the_one_query_that_reads(organization, monkeypatch):
+    queries, own = [], batch.run
+    monkeypatch.setattr(batch, "run", lambda statements: queries.append(statements) or own(statements))
+    wallet_for(organization.pk)
+    snapshots.open_for([snapshots.Asked(organization.pk, None, None, "clip", "s", NOON)])
+    assert [sql.strip().endswith("FOR UPDATE") for query in queries for sql, _ in query].index(True) == 0
+    assert len(queries) == 1
 
 
 def test_what_is_read_after_the_lock_is_what_the_lock_protects(committed):

@@ -15,7 +15,8 @@ from django.db import DatabaseError, connection, transaction
 from hypothesis import Phase, settings
 from hypothesis.errors import Flaky
 
-from billing import ledger, pricing, purchases, settlement, snapshots
+from accounts import batch
+from billing import ledger, pricing, purchases, settlement
 from billing.books import Books
 from tests.billing import test_money_machine
 from tests.billing.test_database_guards import settled
@@ -65,10 +66,12 @@ CROSSING = """
 
 
 def without_lock(patch: pytest.MonkeyPatch) -> None:
-    own = snapshots._statements
-    patch.setattr(
-        snapshots, "_statements", lambda wallet, *asked: own(wallet.replace(" FOR UPDATE", ""), *asked)
-    )
+    own = batch.run
+
+    def run(statements):
+        return own([(sql.removesuffix(" FOR UPDATE"), values) for sql, values in statements])
+
+    patch.setattr(batch, "run", run)
 
 
 def other_sign(patch: pytest.MonkeyPatch) -> None:
