@@ -7,11 +7,14 @@ already, so the one with the fewest is first. No process needs to know of the ot
 """
 
 import asyncio
+import logging
 import socket
 from collections.abc import Callable
 from typing import Any
 
 import uvloop
+
+logger = logging.getLogger(__name__)
 
 EACH_MS, FEW = 1, 8  # a millisecond for each connection that is open, of the first few
 MANY, MOST_MS = 16, 20  # then one for so many; at most so long
@@ -62,7 +65,8 @@ class SharedPort:
                     connection, _ = self._sock.accept()
                 except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                     break  # another process was first, or who waited has gone
-                except OSError:
+                except OSError as problem:
+                    logger.error("no connection can be taken: %s", problem)
                     await asyncio.sleep(NO_HANDLES_S)
                     break
                 await self._serve(connection)
@@ -76,9 +80,15 @@ class SharedPort:
             self._loop.remove_reader(self._sock)
 
     async def _serve(self, connection: socket.socket) -> None:
-        connection.setblocking(False)
-        _, protocol = await self._loop.connect_accepted_socket(self._protocol_factory, connection)
-        self._open = protocol.connections
+        """Whatever is wrong with one connection, the next are taken."""
+        try:
+            connection.setblocking(False)
+            _, protocol = await self._loop.connect_accepted_socket(self._protocol_factory, connection)
+        except Exception:
+            logger.exception("a connection could not be served")
+            connection.close()
+        else:
+            self._open = protocol.connections
 
 
 def patience_ms(connections: int) -> int:

@@ -1,20 +1,23 @@
 """Processes behind one port: each gets its part of the connections, however they come."""
 
+import asyncio
 import contextlib
 import itertools
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from console.embedded.server import free_port
-from console.shared_port import MOST_MS, patience_ms
+from console.shared_port import MOST_MS, Loop, patience_ms
 from console.supervisor import programs
 from tests.generation.live import wait_for
 
@@ -83,6 +86,38 @@ def test_each_process_gets_its_part(port, wait):
     # Even, but for a process that a busy machine lets sleep for a while.
     assert len(seen) == 2
     assert min(seen.values()) >= ROUNDS * CONNECTIONS * 3 / 8, seen
+
+
+def test_a_connection_that_fails_does_not_end_the_taking():
+    class Served(asyncio.Protocol):
+        connections: ClassVar[set] = set()
+
+        def connection_made(self, transport: asyncio.Transport) -> None:
+            transport.write(b"here")
+            transport.close()
+
+    made = iter([RuntimeError("the first"), Served()])
+
+    def next_one() -> asyncio.Protocol:
+        one = next(made)
+        if isinstance(one, Exception):
+            raise one
+        return one
+
+    async def two_connections() -> list[bytes]:
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            server = await asyncio.get_running_loop().create_server(next_one, sock=listening, backlog=5)
+            said = []
+            for _ in range(2):
+                reader, writer = await asyncio.open_connection(*listening.getsockname())
+                said.append(await asyncio.wait_for(reader.read(), 10))
+                writer.close()
+            server.close()
+            await server.wait_closed()
+        return said
+
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        assert runner.run(two_connections()) == [b"", b"here"]
 
 
 def test_who_has_more_waits_longer_and_nobody_for_long():
