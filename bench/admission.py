@@ -160,7 +160,7 @@ def customer(name: str, micro: int) -> tuple[Organization, str]:
 
 @contextmanager
 def _serving(folder: Path) -> Iterator[str]:
-    """The application as `make run` serves it, in a process of its own."""
+    """The application as `make run` serves it, with a process a core."""
     connection.close()
     port = free_port(None)
     web = programs.web(port)
