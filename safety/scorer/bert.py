@@ -22,9 +22,13 @@ class UnfitModel(ValueError):
 
 
 class BertEncoder:
-    """Texts to unit vectors (mean of the last layer), float32 [texts, width]."""
+    """Texts to unit vectors, the mean of the last layer.
 
-    def __init__(self, folder: Path) -> None:
+    `tuned` may bring a branch: another form of the last layers, trained to tell a category from harmless texts (see
+    `safety.training.tuning`). It starts from the same hidden states, so it costs its own layers and not a second pass.
+    """
+
+    def __init__(self, folder: Path, tuned: dict[str, np.ndarray] | None = None) -> None:
         config = json.loads((folder / "config.json").read_text())
         _require_plain_bert(config, folder)
         self.width, self.heads = config["hidden_size"], config["num_attention_heads"]
@@ -38,19 +42,35 @@ class BertEncoder:
         self._places = weights["embeddings.position_embeddings.weight"] + types[0]
         self._start = _norm(weights, "embeddings")
         self._layers = [_Layer(weights, number) for number in range(config["num_hidden_layers"])]
+        self.depth = len(self._layers)
+        self._branch = _Branch(tuned, self.depth) if tuned else None
 
-    def encode(self, texts: list[str]) -> np.ndarray:
-        """Texts longer than the model reads are cut; `scorer.windows` sees to it that none are."""
+    def encode(self, texts: list[str], apart: bool = False) -> np.ndarray:
+        """float32 [texts, width]; with what the branch says of each as one more column, if `apart` and there is one.
+
+        Texts longer than the model reads are cut; `scorer.windows` sees to it that none are.
+        """
+        branch = self._branch if apart else None
+        shared = self.depth - len(branch.layers if branch else ())
+        hidden, bounds = self.states(texts, shared)
+        vectors = _unit(_means(self._on(self._layers[shared:], hidden, bounds), bounds))
+        if branch is None:
+            return vectors
+        return np.hstack([vectors, branch.leads(self._on(branch.layers, hidden, bounds), bounds)])
+
+    def states(self, texts: list[str], layers: int) -> tuple[np.ndarray, list[tuple]]:
+        """Hidden states after so many layers, [tokens of all texts, width], and each text's first row and end."""
         ids = [encoding.ids for encoding in self.tokenizer.encode_batch(texts)]
         ends = np.cumsum([len(one) for one in ids])
         bounds = list(zip(ends - [len(one) for one in ids], ends, strict=True))
         hidden = self._words[np.concatenate(ids)]
         hidden += np.concatenate([self._places[: len(one)] for one in ids])
-        hidden = self._normed(hidden, self._start)
-        for layer in self._layers:
+        return self._on(self._layers[:layers], self._normed(hidden, self._start), bounds), bounds
+
+    def _on(self, layers: list["_Layer"], hidden: np.ndarray, bounds: list[tuple]) -> np.ndarray:
+        for layer in layers:
             hidden = self._through(layer, hidden, bounds)
-        means = np.stack([hidden[first:last].mean(axis=0) for first, last in bounds])
-        return means / np.linalg.norm(means, axis=1, keepdims=True)
+        return hidden
 
     def _through(self, layer: "_Layer", hidden: np.ndarray, bounds: list[tuple]) -> np.ndarray:
         mixed = hidden @ layer.qkv[0]
@@ -87,6 +107,21 @@ class BertEncoder:
         return hidden
 
 
+class _Branch:
+    """The last layers in another form, and a linear head over the mean and the largest of what they make of a text."""
+
+    def __init__(self, tuned: dict[str, np.ndarray], layers: int) -> None:
+        weights = {name: value.astype(np.float32) for name, value in tuned.items()}
+        own = [number for number in range(layers) if f"encoder.layer.{number}.output.dense.weight" in weights]
+        self.layers = [_Layer(weights, number) for number in own]
+        self._head = _linear(weights, "head")
+
+    def leads(self, hidden: np.ndarray, bounds: list[tuple]) -> np.ndarray:
+        """float32 [texts, 1]: how far the branch's category leads over a harmless text, as a logarithm of odds."""
+        most = np.stack([hidden[first:last].max(axis=0) for first, last in bounds])
+        return np.hstack([_unit(_means(hidden, bounds)), _unit(most)]) @ self._head[0] + self._head[1]
+
+
 class _Layer:
     """One layer's weights, turned so that memory is read in order."""
 
@@ -102,6 +137,14 @@ class _Layer:
         self.widened = _linear(weights, f"{prefix}intermediate.dense")
         self.narrowed = _linear(weights, f"{prefix}output.dense")
         self.narrowed_norm = _norm(weights, f"{prefix}output")
+
+
+def _means(hidden: np.ndarray, bounds: list[tuple]) -> np.ndarray:
+    return np.stack([hidden[first:last].mean(axis=0) for first, last in bounds])
+
+
+def _unit(rows: np.ndarray) -> np.ndarray:
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
 def _linear(weights: dict[str, np.ndarray], name: str) -> tuple[np.ndarray, np.ndarray]:

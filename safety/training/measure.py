@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from safety import shipped
 from safety.prefilter import shipped_examples, words
@@ -101,6 +102,12 @@ def tallies(under: Filter, texts: Iterable[Labelled]) -> dict[str, Tally]:
     return found
 
 
+def harmless(path: Path) -> list[Labelled]:
+    """Clip prompts that should pass, from a file of theirs: one a line, blank lines left out."""
+    own = dict.fromkeys(line.strip() for line in path.read_text().splitlines() if line.strip())
+    return [Labelled(text, "clip", None, None, text, path.name) for text in own]
+
+
 def lines(found: dict[str, Tally]) -> Sequence[str]:
     """As text, a line per kind and category."""
     said = []
@@ -112,5 +119,8 @@ def lines(found: dict[str, Tally]) -> Sequence[str]:
             for category in sorted(tally.meant)
         ]
         wrong = tally.wrongly.total()
-        said.append(f"{kind} benign: {wrong} of {tally.benign} refused; stages {dict(tally.stages)}")
+        said.append(
+            f"{kind} benign: {wrong} of {tally.benign} refused, as {dict(tally.wrongly.most_common())}; "
+            f"stages {dict(tally.stages)}"
+        )
     return said

@@ -17,11 +17,18 @@ from scipy import sparse
 from safety.prefilter.normalise import normalise
 from safety.prefilter.prose import passages
 from safety.prefilter.shipped_examples import EXAMPLES
-from safety.scorer.classifier import BENIGN, LOOKS, MEANING
+from safety.scorer import embedding
+from safety.scorer.bert import BertEncoder
+from safety.scorer.classifier import BENIGN, BRANCH, LOOKS, MEANING
 from safety.scorer.features import ngrams
-from safety.training.text_set import APART, Labelled, expand
+from safety.training.text_set import APART, PROMPTS, Labelled, expand
+from safety.training.tuning import Lesson, tune
 
-PER_TEMPLATE = {"train": 60, "calibration": 60, "frozen": 40} | dict.fromkeys(APART, 60)
+PER_TEMPLATE = {"train": 60, PROMPTS: 60, "calibration": 60, "frozen": 40, APART: 60}
+# What the linear model of a kind learns from, beside the calibration split. That of code refused fewer disguised texts
+# where it had learnt the prompts for clips too.
+LEARNS = {"clip": ("train", PROMPTS), "code": ("train",)}
+WEIGHTS = {"train": 1.0, PROMPTS: 2.5, APART: 0.5}  # of a split's text, for the category that learns apart
 CATEGORIES = {
     "clip": (
         "child_safety",
@@ -36,7 +43,7 @@ CATEGORIES = {
 }
 STRENGTH = 10.0  # 1 / regularisation, of the softmax over categories
 FOLDS = 3
-APART_REFUSED = 0.005  # of the calibration split's benign clip prompts, by a category that learns apart
+APART_REFUSED = 0.005  # of the calibration split's benign clip prompts, by the category that learns apart
 UNTOLD = "any"  # the topic of benign texts whose topic nobody told
 BENIGN_REFUSED = 0.003  # of the benign texts a category may refuse so many where that is what recall costs
 
@@ -74,20 +81,17 @@ def _rows(vectors: np.ndarray, readings: list[str]) -> sparse.csr_matrix:
     return sparse.hstack([MEANING * vectors, looks]).tocsr().astype(np.float32)
 
 
-def train(encode: Encode, fingerprint: str, folder: Path, say: Callable[[str], None]) -> dict:
-    """Make weights and manifest in `folder`; the manifest."""
-    learnt, calibrated = split("train", encode), split("calibration", encode)
-    whole = _joined(learnt, calibrated)
-    say(f"fitting on {len(whole.texts)} texts")
+def train(model: Path, encode: Encode, folder: Path, say: Callable[[str], None]) -> dict:
+    """Make weights and manifest in `folder`; the manifest. `encode` gives the vectors of the encoder in `model`."""
+    parts = {name: split(name, encode) for name in ("train", PROMPTS, "calibration")}
     order = [*CATEGORIES["clip"], BENIGN]
-    leads = _leads(whole, order, say)
-    blocking = _softmax(whole.rows, whole.categories, order, STRENGTH)
-    more = {name: split(name, encode) for name in APART}
-    for name, own in more.items():
-        place = order.index(name)
-        leads["clip"][name] = _point_apart(name, _joined(learnt, own), calibrated, order, say)
-        # A category refuses by its lead over benign, so a new lead on the old benign leaves all others as they are.
-        blocking[:, place] = blocking[:, -1] + _lead_apart(name, _joined(whole, own), order)
+    tensors, leads = {}, {}
+    for kind, names in LEARNS.items():
+        whole = _joined(*(parts[name] for name in (*names, "calibration")))
+        say(f"{kind}: fitting on {len(whole.texts)} texts")
+        leads[kind] = _leads(whole, kind, order, say)
+        tensors[f"blocking.{kind}"] = _softmax(whole.rows, whole.categories, order, STRENGTH)
+    whole = _joined(*parts.values())
     harmless = [
         place
         for place, one in enumerate(whole.texts)
@@ -95,13 +99,18 @@ def train(encode: Encode, fingerprint: str, folder: Path, say: Callable[[str], N
     ]
     about = np.array([whole.texts[place].topic for place in harmless])
     topics = sorted(set(about.tolist()))
-    tensors = {
-        "blocking": blocking,
+    tensors |= {
         "about": _softmax(whole.rows[harmless], about, topics, STRENGTH),
         "examples": encode([normalise(text) for _, _, text in EXAMPLES]),
     }
-    trained_on = len(whole.texts) + sum(len(own.texts) for own in more.values())
-    return _write(folder, tensors, leads, topics, fingerprint, trained_on)
+    trained_on = len(whole.texts)
+    if isinstance(embedding.encoder_of(model), BertEncoder):
+        own = expand(APART, per_template=PER_TEMPLATE[APART])
+        learnt = [*parts["train"].texts, *parts[PROMPTS].texts, *own]
+        branch, leads["clip"][APART] = _learn_apart(model, learnt, parts["calibration"].texts, say)
+        tensors |= {BRANCH + name: value for name, value in branch.items()}
+        trained_on += len(own)
+    return _write(folder, tensors, leads, topics, embedding.fingerprint(model), trained_on)
 
 
 def _joined(*splits: Split) -> Split:
@@ -109,42 +118,35 @@ def _joined(*splits: Split) -> Split:
     return Split(texts, sparse.vstack([joined.rows for joined in splits]).tocsr())
 
 
-def _lead_apart(name: str, learnt: Split, order: list[str]) -> np.ndarray:
-    """float32 [features + 1]: what one category learns beside all others, over benign.
+def _learn_apart(
+    model: Path, learnt: Sequence[Labelled], calibrated: Sequence[Labelled], say: Callable[[str], None]
+) -> tuple[dict[str, np.ndarray], float]:
+    """The encoder's branch for the category that learns apart, and its lead from which to refuse.
 
-    The mean of two fits, at one spread: one tells it from every other category, one from benign clip prompts alone. On
-    texts that neither had learnt from, the second refused more of those meant, and twice the hard benign ones; the mean
-    refused as many of those meant as the second, and about as few benign ones as the first.
+    That lead is found on the calibration split, of which the branch learns nothing.
     """
-    weights = _softmax(learnt.rows, learnt.categories, order, 3 * STRENGTH)
-    among = weights[:, order.index(name)] - weights[:, -1]
-    clips = np.array([one.kind for one in learnt.texts]) == "clip"
-    two = clips & np.isin(learnt.categories, [name, BENIGN])
-    weights = _softmax(learnt.rows[two], learnt.categories[two], [name, BENIGN], STRENGTH)
-    alone = weights[:, 0] - weights[:, 1]
-    return (among + alone * _spread(learnt, among) / _spread(learnt, alone)) / 2
-
-
-def _spread(learnt: Split, lead: np.ndarray) -> float:
-    return float(np.std(learnt.rows @ lead[:-1]))
-
-
-def _point_apart(
-    name: str, learnt: Split, calibrated: Split, order: list[str], say: Callable[[str], None]
-) -> float:
-    """The lead from which to refuse: by benign texts in whose wording nothing was learnt."""
-    lead = _lead_apart(name, learnt, order)
-    own = calibrated.rows @ lead[:-1] + lead[-1]
-    clips = np.array([one.kind for one in calibrated.texts]) == "clip"
-    harmless = own[clips & (calibrated.categories == BENIGN)]
-    meant = own[clips & (calibrated.categories == name)]
-    at = round(float(np.quantile(harmless, 1 - APART_REFUSED)), 4)
-    refused = int((harmless >= at).sum())
+    lessons = [
+        Lesson(reading(one), one.category == APART, WEIGHTS[one.split]) for one in learnt if _for_branch(one)
+    ]
+    branch = tune(model, lessons, say)
+    told = [one for one in calibrated if _for_branch(one)]
+    lead = _leads_of(BertEncoder(model, branch), [reading(one) for one in told])
+    meant = np.array([one.category == APART for one in told])
+    at = round(float(np.quantile(lead[~meant], 1 - APART_REFUSED)), 4)
     say(
-        f"clip {name}, apart: lead {at:.2f}, recall {(meant >= at).mean():.4f}, "
-        f"refused {refused} of {len(harmless)} (calibration)"
+        f"clip {APART}, apart: {len(lessons)} texts, lead {at:.2f}, recall {(lead[meant] >= at).mean():.4f}, "
+        f"refused {(lead[~meant] >= at).sum()} of {(~meant).sum()} (calibration)"
     )
-    return at
+    return branch, at
+
+
+def _for_branch(one: Labelled) -> bool:
+    return one.kind == "clip" and one.category in (APART, None)
+
+
+def _leads_of(encoder: BertEncoder, texts: list[str]) -> np.ndarray:
+    some = [texts[at : at + 32] for at in range(0, len(texts), 32)]
+    return np.concatenate([encoder.encode(part, apart=True)[:, -1] for part in some])
 
 
 def _softmax(
@@ -154,15 +156,12 @@ def _softmax(
     from sklearn.linear_model import LogisticRegression
 
     fitted = LogisticRegression(C=strength, max_iter=150).fit(rows, wanted)
-    if len(order) == 2:  # then there is one row: of the second class, in the order of names
-        fitted.coef_ = np.vstack([-fitted.coef_, fitted.coef_]) / 2
-        fitted.intercept_ = np.concatenate([-fitted.intercept_, fitted.intercept_]) / 2
     places = [list(fitted.classes_).index(name) for name in order]
     return np.vstack([fitted.coef_[places].T, fitted.intercept_[places]]).astype(np.float32)
 
 
-def _leads(whole: Split, order: list[str], say: Callable[[str], None]) -> dict[str, dict[str, float]]:
-    """kind → category → the lead over benign from which to refuse, found on texts of templates that were left out."""
+def _leads(whole: Split, kind: str, order: list[str], say: Callable[[str], None]) -> dict[str, float]:
+    """category → the lead over benign from which to refuse, found on texts of templates that were left out."""
     fold = np.array([_fold(one.template) for one in whole.texts])
     lead = np.zeros((len(whole.texts), len(order) - 1))
     for number in range(FOLDS):
@@ -171,21 +170,16 @@ def _leads(whole: Split, order: list[str], say: Callable[[str], None]) -> dict[s
         raw = whole.rows[left] @ weights[:-1] + weights[-1]
         lead[left] = raw[:, :-1] - raw[:, -1:]
         say(f"calibrated part {number + 1} of {FOLDS}")
-    kinds = np.array([one.kind for one in whole.texts])
-    found: dict[str, dict[str, float]] = {}
-    for kind, names in CATEGORIES.items():
-        found[kind] = {}
-        for name in names:
-            own = lead[:, order.index(name)]
-            counted = kinds == kind
-            harmless = own[counted & (whole.categories == BENIGN)]
-            meant = own[counted & (whole.categories == name)]
-            found[kind][name] = round(_between(harmless, meant), 4)
-            recall = float((meant >= found[kind][name]).mean())
-            refused = float((harmless >= found[kind][name]).mean())
-            say(
-                f"{kind} {name}: lead {found[kind][name]:.2f}, recall {recall:.4f}, refused {refused:.4f} (left out)"
-            )
+    counted = np.array([one.kind for one in whole.texts]) == kind
+    found = {}
+    for name in CATEGORIES[kind]:
+        own = lead[:, order.index(name)]
+        harmless = own[counted & (whole.categories == BENIGN)]
+        meant = own[counted & (whole.categories == name)]
+        found[name] = round(_between(harmless, meant), 4)
+        recall = float((meant >= found[name]).mean())
+        refused = float((harmless >= found[name]).mean())
+        say(f"{kind} {name}: lead {found[name]:.2f}, recall {recall:.4f}, refused {refused:.4f} (left out)")
     return found
 
 
@@ -207,7 +201,7 @@ def _write(
     folder: Path, tensors: dict, leads: dict, topics: list[str], fingerprint: str, trained_on: int
 ) -> dict:
     folder.mkdir(parents=True, exist_ok=True)
-    weights = save({name: np.ascontiguousarray(value, dtype=np.float32) for name, value in tensors.items()})
+    weights = save({name: np.ascontiguousarray(value) for name, value in tensors.items()})
     digest = hashlib.sha256(weights).hexdigest()
     manifest = {
         "version": f"text-filter-{_version(weights, leads)}",
@@ -215,6 +209,7 @@ def _write(
         "encoder": fingerprint,
         "width": int(tensors["examples"].shape[1]),
         "categories": list(CATEGORIES["clip"]),
+        "apart": APART,
         "topics": topics,
         "leads": leads,
         "trained_on": trained_on,

@@ -11,9 +11,9 @@ from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parents[1] / "text_sets"
 SPLITS = ("train", "calibration", "development", "frozen")
-# Categories with training texts of their own, of which the others learn nothing; each has a file.
-APART = ("violence",)
-FILES = (*SPLITS, *APART)
+PROMPTS = "prompts"  # trained on beside "train": requests as people type them, most of them templates without a slot
+APART = "violence"  # the category with training texts of its own, of which the others learn nothing
+FILES = (*SPLITS, PROMPTS, APART)
 SLOT = re.compile(r"\[\[(\w+)\]\]")
 
 

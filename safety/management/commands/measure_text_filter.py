@@ -1,8 +1,10 @@
 """What the text filter does on its labelled sets: `manage.py measure_text_filter [--split frozen] [--disguised]`."""
 
+from pathlib import Path
+
 from django.core.management.base import BaseCommand
 
-FILES = ("train", "calibration", "development", "frozen", "violence")
+from safety.training.text_set import FILES, expand
 
 
 class Command(BaseCommand):
@@ -11,6 +13,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser) -> None:
         parser.add_argument("--split", choices=FILES, default="frozen")
+        parser.add_argument(
+            "--harmless", type=Path, help="measure harmless clip prompts of this file instead, one a line"
+        )
         parser.add_argument("--per-template", type=int, default=40, help="texts of each template, at most")
         parser.add_argument(
             "--without-names", action="store_true", help="without the list of people known worldwide"
@@ -24,6 +29,7 @@ class Command(BaseCommand):
         self,
         *args,
         split: str,
+        harmless: Path | None,
         per_template: int,
         without_names: bool,
         disguised: bool,
@@ -35,10 +41,9 @@ class Command(BaseCommand):
         from safety.scorer.engine import Engine
         from safety.training import measure
         from safety.training.disguises import DISGUISES
-        from safety.training.text_set import expand
 
         under = measure.Filter(Engine(settings.SCORER_MODEL), listed=not without_names)
-        texts = expand(split, per_template=per_template)
+        texts = measure.harmless(harmless) if harmless else expand(split, per_template=per_template)
         if disguised:
             meant = [one for one in texts if one.category]
             total = hidden = 0
@@ -50,7 +55,7 @@ class Command(BaseCommand):
             return
         for line in measure.lines(measure.tallies(under, texts)):
             self.stdout.write(line)
-        if misses and split != "frozen":
+        if misses and (harmless or split != "frozen"):
             for one in texts:
                 verdict = under.verdict(one.text, one.kind)
                 if (verdict is None) != (one.category is None):

@@ -24,5 +24,5 @@ class Command(BaseCommand):
 
         folder = embedding.model_folder(settings.SCORER_MODEL)
         kept = Kept(embedding.encoder_of(folder), vectors)
-        made = recipe.train(kept.encode, embedding.fingerprint(folder), to or FOLDER, self.stdout.write)
+        made = recipe.train(folder, kept.encode, to or FOLDER, self.stdout.write)
         self.stdout.write(f"{made['version']}: trained on {made['trained_on']} texts")
