@@ -39,9 +39,8 @@ class Classifier:
     version: str
     categories: tuple[str, ...]
     topics: tuple[str, ...]
-    blocking: dict[
-        str, np.ndarray
-    ]  # per kind [features + 1, categories + 1]; last the intercept, last benign
+    # kind → [features + 1, categories + 1]: the last row is the intercept, the last column is benign
+    blocking: dict[str, np.ndarray]
     about: np.ndarray  # [features + 1, topics]
     leads: dict[str, dict[str, float]]  # kind → category → the lead at a score of 0.5
     width: int  # of a text's vector
@@ -57,6 +56,8 @@ class Classifier:
             raise Damaged("the classifier's weights are not those that its manifest names")
         if manifest["encoder"] != encoder:
             raise Damaged("the classifier was trained on the vectors of another model: train it anew")
+        if "apart" not in manifest:
+            raise Damaged("the classifier's weights are of an earlier form: train it anew")
         found = load(weights)
         blocking = {kind: found[f"blocking.{kind}"] for kind in manifest["leads"]}
         if {len(one) for one in blocking.values()} != {manifest["width"] + BUCKETS + 1}:

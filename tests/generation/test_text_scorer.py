@@ -212,6 +212,16 @@ def test_weights_that_were_changed_are_refused(tmp_path):
         Classifier.read(damaged, manifest["encoder"])
 
 
+def test_weights_of_an_earlier_form_are_refused(tmp_path):
+    earlier = tmp_path / "weights"
+    shutil.copytree(FOLDER, earlier)
+    manifest = json.loads((earlier / "manifest.json").read_text())
+    del manifest["apart"]
+    (earlier / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(Damaged, match="train it anew"):
+        Classifier.read(earlier, manifest["encoder"])
+
+
 def test_an_example_and_a_threshold_act_on_the_next_request():
     prompt = "a lighthouse keeper polishes the lamp"
     assert screen_prompt(prompt, "clip").allowed

@@ -4,7 +4,10 @@ The reduced form looks at a few texts of each template; the long form at all tha
 stand on.
 """
 
+from pathlib import Path
+
 import pytest
+from django.core.management import CommandError, call_command
 
 from safety.scorer.engine import Engine
 from safety.training import measure
@@ -71,3 +74,15 @@ def test_harmless_prompts_of_a_file_are_measured(shipped, tmp_path):
     )
     (said,) = measure.lines(measure.tallies(shipped, measure.harmless(own)))
     assert said.startswith("clip benign: 1 of 2 refused, as {'violence': 1}")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"harmless": Path("nowhere.txt")}, "there is no file nowhere.txt"),
+        ({"harmless": Path(__file__), "disguised": True}, "leave out --harmless"),
+    ],
+)
+def test_what_cannot_be_measured_is_said(options, said):
+    with pytest.raises(CommandError, match=said):
+        call_command("measure_text_filter", **options)

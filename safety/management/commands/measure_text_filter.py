@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
 from safety.training.text_set import FILES, expand
 
@@ -36,6 +36,10 @@ class Command(BaseCommand):
         misses: bool,
         **options,
     ) -> None:
+        if harmless and disguised:
+            raise CommandError("--disguised hides texts that are to be refused: leave out --harmless")
+        if harmless and not harmless.is_file():
+            raise CommandError(f"there is no file {harmless}: name one with a prompt on each line")
         from django.conf import settings
 
         from safety.scorer.engine import Engine
